@@ -1,0 +1,1 @@
+//! Stock ZooKeeper clients and the upstream server, run against Quoll.

@@ -1,0 +1,1 @@
+//! Quoll: Apache ZooKeeper, written again in Rust.

@@ -1,0 +1,3 @@
+//! The `quoll` binary.
+
+fn main() {}
