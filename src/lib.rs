@@ -1,1 +1,3 @@
 //! Quoll: Apache ZooKeeper, written again in Rust.
+
+pub mod config;
