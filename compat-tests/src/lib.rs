@@ -1,1 +1,29 @@
 //! Stock ZooKeeper clients and the upstream server, run against Quoll.
+//!
+//! Every suite has one body and two arms: the body runs once against the upstream Java server and once
+//! against Quoll, each time producing a [`Transcript`], and the two must be equal. The Java arm is the
+//! reference; nothing in a suite says what the right answer is when upstream can say it.
+//!
+//! Start reading at [`compare`]; the parts are
+//! - [`arm`]: which of the two servers, and the comparison itself;
+//! - [`server`]: a server process of either arm: configure, start, stop, kill, start again;
+//! - [`upstream`] and [`quoll`]: how each arm's program is obtained and launched;
+//! - [`build_folder`]: where everything fetched or built lands, once for all test processes;
+//! - [`tools`]: the programs a machine must have, and what to install when one is missing;
+//! - [`ports`]: ports that concurrent test processes do not fight over;
+//! - [`diff`]: the readable difference of two transcripts.
+//!
+//! Everything here panics instead of returning errors: a test is its only caller, and the message is
+//! what a developer reads. The message therefore says what was wanted and what to do.
+
+pub mod arm;
+pub mod build_folder;
+pub mod diff;
+pub mod ports;
+pub mod quoll;
+pub mod server;
+pub mod tools;
+pub mod upstream;
+
+pub use arm::{Arm, Transcript, compare, compare_with};
+pub use server::{Server, ServerBuilder};

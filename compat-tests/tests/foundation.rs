@@ -1,0 +1,52 @@
+//! The harness itself, against servers of both arms: start, four-letter words, stop, kill, start again.
+
+use compat_tests::{Arm, compare, compare_with};
+
+#[test]
+fn a_started_server_answers_ruok_until_it_is_stopped() {
+    compare("foundation-ruok", |server| {
+        let alive = server.four_letter_word("ruok").unwrap();
+        server.stop();
+        let dead = server.four_letter_word("ruok").is_err();
+        format!("running: {alive}\nstopped: refused {dead}\n")
+    });
+}
+
+#[test]
+fn a_killed_server_starts_again_on_its_port_and_data() {
+    compare("foundation-kill", |server| {
+        let before = server.port();
+        server.kill();
+        server.start_again();
+        assert_eq!(server.port(), before);
+        let srvr = server.four_letter_word("srvr").unwrap();
+        srvr.lines()
+            .filter(|line| line.starts_with("Mode") || line.starts_with("Zxid"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
+}
+
+#[test]
+fn keys_of_zoo_cfg_reach_the_server() {
+    compare_with(
+        "foundation-keys",
+        |builder| builder.key("tickTime", 1234).key("maxClientCnxns", 7),
+        |server| {
+            let conf = server.four_letter_word("conf").unwrap();
+            let masked = |line: &&str| {
+                line.starts_with("tickTime") || line.starts_with("maxClient") || line.contains("Session")
+            };
+            conf.lines().filter(masked).collect::<Vec<_>>().join("\n")
+        },
+    );
+}
+
+#[test]
+fn a_server_that_refuses_its_configuration_is_reported_with_its_log() {
+    for arm in Arm::both() {
+        let failure = arm.server().key("tickTime", "soon").try_start().map(|_| ()).unwrap_err();
+        assert!(failure.status.is_some_and(|status| !status.success()), "{arm}: {failure:?}");
+        assert!(failure.log.contains("soon"), "{arm} does not say which value it refuses: {}", failure.log);
+    }
+}
