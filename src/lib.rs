@@ -1,3 +1,10 @@
 //! Quoll: Apache ZooKeeper, written again in Rust.
+//!
+//! The modules in the order in which bytes flow through them; each imports only modules above it and the shared
+//! vocabulary ([`types`] and the `quoll_jute` crate). `docs/ARCHITECTURE.md` is the map in prose.
+//!
+//! | module | what | invariant |
+//! |---|---|---|
+//! | [`types`] | zxids, sessions, paths, ACLs, error codes, txns | parsed once, cannot be wrong afterwards |
 
-pub mod config;
+pub mod types;

@@ -1,0 +1,72 @@
+use std::fmt;
+
+/// A transaction's number: epoch in the high 32 bits, counter in the low. Totally ordered.
+///
+/// Upstream counterpart: `server.util.ZxidUtils`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Zxid(pub i64);
+
+impl Zxid {
+    /// Before any transaction.
+    pub const ZERO: Zxid = Zxid(0);
+
+    /// The zxid with this epoch and counter.
+    pub fn new(epoch: Epoch, counter: u32) -> Self {
+        Self((i64::from(epoch.0) << 32) | i64::from(counter))
+    }
+
+    /// The high half.
+    pub fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 32) as u32)
+    }
+
+    /// The low half.
+    pub fn counter(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The zxid after this one in the same epoch.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Zxid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:x}", self.0)
+    }
+}
+
+/// A leader's term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+/// A session's number. 0 asks for a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub i64);
+
+impl SessionId {
+    /// No session.
+    pub const NONE: SessionId = SessionId(0);
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:x}", self.0)
+    }
+}
+
+/// A member's number (`myid`). A standalone server is 1 where sessions are numbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(pub i64);
+
+/// A client connection of this server, for as long as the process lives: which worker holds it and which one of
+/// that worker's it is. Numbers are never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    /// Index of the I/O worker.
+    pub worker: u16,
+    /// Serial number of the connection on that worker.
+    pub serial: u32,
+}

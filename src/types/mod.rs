@@ -1,0 +1,18 @@
+//! The shared vocabulary: small values that are parsed once at the border and cannot be wrong afterwards.
+//!
+//! Upstream counterparts are named at each type. Start reading at [`Zxid`] and [`Txn`].
+
+mod acl;
+mod codes;
+mod ids;
+mod modes;
+mod path;
+mod txn;
+
+pub use acl::{Acl, AclList, Id, Perms, open_acl};
+pub use codes::{ErrorCode, OpCode};
+pub use ids::{ConnId, Epoch, ServerId, SessionId, Zxid};
+pub use modes::{CreateMode, Owner, OwnerRules, TTL_MS_MAX};
+pub use path::{PathError, parent_and_name, validate_path};
+pub use quoll_jute::data::{Stat, StatPersisted};
+pub use txn::{SubTxn, Txn, TxnBody, TxnError, TxnFormat};
