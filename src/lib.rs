@@ -6,5 +6,7 @@
 //! | module | what | invariant |
 //! |---|---|---|
 //! | [`types`] | zxids, sessions, paths, ACLs, error codes, txns | parsed once, cannot be wrong afterwards |
+//! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 
+pub mod pipeline;
 pub mod types;

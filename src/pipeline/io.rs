@@ -1,0 +1,182 @@
+use crate::types::{ConnId, Id, OpCode, SessionId, Zxid};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The time, as a value: the pipeline reads no clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic ms since any fixed instant; sessions expire by it.
+    pub mono_ms: i64,
+    /// Wall clock, ms since 1970; goes into txn headers.
+    pub wall_ms: i64,
+}
+
+/// What reaches the pipeline.
+#[derive(Debug)]
+pub enum Input {
+    /// The first packet of a connection.
+    Connect(Connect),
+    /// A request that has to pass the pipeline: a write, or anything behind a connection's own unanswered writes.
+    Request(Request),
+    /// Sessions that were heard from, with the time of it (monotonic ms). Sent at least every
+    /// [`TOUCH_FLUSH_MS`](super::TOUCH_FLUSH_MS).
+    Touch(Vec<(SessionId, i64)>),
+    /// A connection is gone. Nothing more will come from it, nothing more is delivered to it.
+    Gone {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Every log record up to and including this zxid is on stable storage.
+    Durable(Zxid),
+    /// Time has passed: expire sessions, remove containers.
+    Tick,
+}
+
+/// The first packet of a connection, already decoded and bounded.
+#[derive(Debug)]
+pub struct Connect {
+    /// Where the answer goes.
+    pub conn: ConnId,
+    /// Wished timeout in ms, as sent.
+    pub timeout_ms: i32,
+    /// Session to take up again; 0 for a new one.
+    pub session: SessionId,
+    /// Its password, as sent.
+    pub password: Bytes,
+    /// The last zxid the client saw.
+    pub last_zxid_seen: Zxid,
+    /// The client may be served read-only.
+    pub read_only: bool,
+    /// The packet had the readOnly byte, so the answer has one too.
+    pub has_read_only_byte: bool,
+}
+
+/// A request with everything known of its sender.
+#[derive(Debug)]
+pub struct Request {
+    /// Where the answer goes.
+    pub conn: ConnId,
+    /// The connection's session.
+    pub session: SessionId,
+    /// The client's number of the request.
+    pub xid: i32,
+    /// What is asked. Unknown operations never get here.
+    pub op: OpCode,
+    /// The body after the request header.
+    pub body: Bytes,
+    /// Who the caller is.
+    pub ids: Arc<[Id]>,
+    /// When it was read from the socket, monotonic ms.
+    pub received_ms: i64,
+}
+
+/// What a connection is to do after the bytes of a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Then {
+    /// Go on.
+    #[default]
+    Nothing,
+    /// Flush, then close.
+    Close,
+    /// The connection now carries this session.
+    Established {
+        /// The session.
+        session: SessionId,
+        /// Its timeout, ms.
+        timeout_ms: i32,
+    },
+}
+
+/// Bytes for one connection: whole frames, length included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Which connection.
+    pub conn: ConnId,
+    /// How many of the worker's bytes belong to it, following those of the delivery before.
+    pub len: usize,
+    /// How many of the requests that it sent to the pipeline are answered by this.
+    pub answered: u32,
+    /// The connection has taken part in the server at this zxid (that of the last reply in it).
+    pub zxid: Zxid,
+    /// What follows.
+    pub then: Then,
+}
+
+/// Deliveries of one worker, in the order in which they are to leave.
+#[derive(Debug, Default)]
+pub struct WorkerDeliveries {
+    /// The bytes of all deliveries, one after another.
+    pub bytes: Vec<u8>,
+    /// What they are.
+    pub items: Vec<Delivery>,
+}
+
+impl WorkerDeliveries {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Appends another list.
+    pub fn append(&mut self, other: &mut WorkerDeliveries) {
+        if self.items.is_empty() {
+            std::mem::swap(self, other);
+        } else {
+            self.bytes.append(&mut other.bytes);
+            self.items.append(&mut other.items);
+        }
+    }
+}
+
+/// Deliveries of all workers, by worker index.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    /// One list a worker.
+    pub workers: Vec<WorkerDeliveries>,
+}
+
+impl Deliveries {
+    /// Empty lists for so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: (0..workers).map(|_| WorkerDeliveries::default()).collect() }
+    }
+
+    /// Adds a delivery whose bytes `write` appends. Consecutive deliveries to one connection become one.
+    pub fn push(
+        &mut self,
+        conn: ConnId,
+        answered: u32,
+        zxid: Zxid,
+        then: Then,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Some(worker) = self.workers.get_mut(usize::from(conn.worker)) else { return };
+        let start = worker.bytes.len();
+        write(&mut worker.bytes);
+        let len = worker.bytes.len() - start;
+        if let Some(last) = worker.items.last_mut()
+            && last.conn == conn
+            && last.then == Then::Nothing
+        {
+            last.len += len;
+            last.answered += answered;
+            last.zxid = last.zxid.max(zxid);
+            last.then = then;
+            return;
+        }
+        worker.items.push(Delivery { conn, len, answered, zxid, then });
+    }
+}
+
+/// Log records that are to be appended and forced as one.
+#[derive(Debug, Default)]
+pub struct LogBatch {
+    /// Complete records.
+    pub bytes: Vec<u8>,
+    /// Zxid of the first txn.
+    pub first: Zxid,
+    /// Zxid of the last txn.
+    pub last: Zxid,
+    /// Number of txns.
+    pub count: u32,
+}
