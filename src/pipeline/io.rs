@@ -168,15 +168,27 @@ impl Deliveries {
     }
 }
 
-/// Log records that are to be appended and forced as one.
+/// Txn entries that are to be appended to the log and forced as one. An entry is what a PROPOSAL carries too; the
+/// log puts its own frame (checksum, length, end mark) around each.
 #[derive(Debug, Default)]
 pub struct LogBatch {
-    /// Complete records.
+    /// The entries, one after another.
     pub bytes: Vec<u8>,
-    /// Zxid of the first txn.
+    /// Where each ends in `bytes`.
+    pub ends: Vec<usize>,
+    /// Zxid of the first.
     pub first: Zxid,
-    /// Zxid of the last txn.
+    /// Zxid of the last.
     pub last: Zxid,
-    /// Number of txns.
-    pub count: u32,
+}
+
+impl LogBatch {
+    /// The entries in order.
+    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        self.ends.iter().scan(0, |start, &end| {
+            let entry = &self.bytes[*start..end];
+            *start = end;
+            Some(entry)
+        })
+    }
 }
