@@ -6,7 +6,11 @@
 //! | module | what | invariant |
 //! |---|---|---|
 //! | [`types`] | zxids, sessions, paths, ACLs, error codes, txns | parsed once, cannot be wrong afterwards |
+//! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
+//! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 
 pub mod pipeline;
+pub mod session;
 pub mod types;
+pub mod zab;

@@ -1,0 +1,270 @@
+use crate::types::{ConnId, SessionId};
+use hashbrown::HashMap;
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+/// Session numbers come from servers and are spread well by one multiplication; a fixed hash keeps runs repeatable.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.write_u64(u64::from(*b));
+        }
+    }
+    fn write_i64(&mut self, n: i64) {
+        self.write_u64(n as u64);
+    }
+    fn write_u64(&mut self, n: u64) {
+        let x = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = x ^ (x >> 32);
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    timeout_ms: i32,
+    /// The end of the tick in which it expires unless heard from.
+    deadline_ms: i64,
+    /// The deadline under which `buckets` lists it; never later than `deadline_ms`.
+    listed_ms: i64,
+    owner: Option<ConnId>,
+    closing: bool,
+}
+
+/// What is known of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// It lives.
+    Open {
+        /// Its timeout in ms.
+        timeout_ms: i32,
+        /// The connection that carries it.
+        owner: Option<ConnId>,
+    },
+    /// Its end is under way.
+    Closing,
+    /// There is none.
+    Unknown,
+}
+
+/// All global sessions of the server and when each expires.
+///
+/// Time is cut into ticks; a session expires at the end of the tick in which its timeout ends, as upstream's does.
+/// Being heard from only notes the new deadline; the list of the old one moves it on when its turn comes, so that a
+/// sign of life costs one hash look-up.
+#[derive(Debug)]
+pub struct SessionTracker {
+    tick_ms: i64,
+    sessions: HashMap<SessionId, Session, BuildHasherDefault<Spread>>,
+    buckets: BTreeMap<i64, Vec<SessionId>>,
+}
+
+impl SessionTracker {
+    /// No sessions.
+    ///
+    /// # Panics
+    /// When the tick is not positive.
+    pub fn new(tick_ms: i64) -> Self {
+        assert!(tick_ms > 0, "a tick takes time");
+        Self { tick_ms, sessions: HashMap::default(), buckets: BTreeMap::new() }
+    }
+
+    /// Number of sessions, those being closed included.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Adds a session, or restarts the time of one that is there.
+    pub fn add(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
+        let deadline_ms = self.deadline(now_ms, timeout_ms);
+        if let Some(s) = self.sessions.get_mut(&id) {
+            s.timeout_ms = timeout_ms;
+            s.deadline_ms = s.deadline_ms.max(deadline_ms);
+            return;
+        }
+        self.sessions.insert(
+            id,
+            Session { timeout_ms, deadline_ms, listed_ms: deadline_ms, owner: None, closing: false },
+        );
+        self.buckets.entry(deadline_ms).or_default().push(id);
+    }
+
+    /// Forgets a session. Its place in the expiry lists is dropped when their turn comes.
+    pub fn remove(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+
+    /// What is known of a session.
+    pub fn state(&self, id: SessionId) -> SessionState {
+        match self.sessions.get(&id) {
+            None => SessionState::Unknown,
+            Some(s) if s.closing => SessionState::Closing,
+            Some(s) => SessionState::Open { timeout_ms: s.timeout_ms, owner: s.owner },
+        }
+    }
+
+    /// The session was heard from at this time. Answers whether it lives.
+    pub fn touch(&mut self, id: SessionId, heard_ms: i64) -> bool {
+        let tick_ms = self.tick_ms;
+        match self.sessions.get_mut(&id) {
+            Some(s) if !s.closing => {
+                s.deadline_ms = s.deadline_ms.max(deadline(tick_ms, heard_ms, s.timeout_ms));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// From now on this connection carries the session; answers which one did before.
+    pub fn set_owner(&mut self, id: SessionId, owner: ConnId) -> Option<ConnId> {
+        self.sessions.get_mut(&id).and_then(|s| s.owner.replace(owner)).filter(|old| *old != owner)
+    }
+
+    /// The connection is gone; the session lives on without one unless another has taken it up.
+    pub fn drop_owner(&mut self, id: SessionId, owner: ConnId) {
+        if let Some(s) = self.sessions.get_mut(&id)
+            && s.owner == Some(owner)
+        {
+            s.owner = None;
+        }
+    }
+
+    /// The end of the session has begun: it no longer accepts requests and does not expire any more.
+    pub fn set_closing(&mut self, id: SessionId) {
+        if let Some(s) = self.sessions.get_mut(&id) {
+            s.closing = true;
+        }
+    }
+
+    /// When the next list of sessions comes up.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        self.buckets.keys().next().copied()
+    }
+
+    /// Sessions whose deadline is at or before `until_ms`, oldest first. They are marked as closing, so each comes
+    /// once.
+    pub fn expire(&mut self, until_ms: i64) -> Vec<SessionId> {
+        let mut expired = Vec::new();
+        while let Some(entry) = self.buckets.first_entry() {
+            if *entry.key() > until_ms {
+                break;
+            }
+            let (listed_ms, ids) = entry.remove_entry();
+            for id in ids {
+                let Some(s) = self.sessions.get_mut(&id) else { continue };
+                if s.closing || s.listed_ms != listed_ms {
+                    continue;
+                }
+                if s.deadline_ms > listed_ms {
+                    s.listed_ms = s.deadline_ms;
+                    self.buckets.entry(s.deadline_ms).or_default().push(id);
+                } else {
+                    s.closing = true;
+                    expired.push(id);
+                }
+            }
+        }
+        expired
+    }
+
+    /// Every session with its timeout in ms, by number: what a snapshot keeps. Those being closed are still
+    /// sessions until their end is applied.
+    pub fn all(&self) -> Vec<(SessionId, i32)> {
+        let mut all: Vec<_> = self.sessions.iter().map(|(id, s)| (*id, s.timeout_ms)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Sessions by the time at which they expire, for the `dump` word.
+    pub fn by_deadline(&self) -> BTreeMap<i64, Vec<SessionId>> {
+        let mut map: BTreeMap<i64, Vec<SessionId>> = BTreeMap::new();
+        for (id, s) in &self.sessions {
+            if !s.closing {
+                map.entry(s.deadline_ms).or_default().push(*id);
+            }
+        }
+        map.values_mut().for_each(|ids| ids.sort_unstable());
+        map
+    }
+
+    fn deadline(&self, now_ms: i64, timeout_ms: i32) -> i64 {
+        deadline(self.tick_ms, now_ms, timeout_ms)
+    }
+}
+
+fn deadline(tick_ms: i64, now_ms: i64, timeout_ms: i32) -> i64 {
+    ((now_ms + i64::from(timeout_ms)) / tick_ms + 1) * tick_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_session_expires_at_the_end_of_its_tick_and_once() {
+        let mut t = SessionTracker::new(1000);
+        t.add(SessionId(1), 2500, 0);
+        assert!(t.expire(2999).is_empty());
+        assert_eq!(t.expire(3000), [SessionId(1)]);
+        assert_eq!(t.state(SessionId(1)), SessionState::Closing);
+        assert!(t.expire(1_000_000).is_empty());
+        assert!(!t.touch(SessionId(1), 5000));
+    }
+
+    #[test]
+    fn a_connection_that_lost_its_session_does_not_take_it_from_the_new_owner() {
+        let mut t = SessionTracker::new(1000);
+        let (old, new) = (ConnId { worker: 0, serial: 1 }, ConnId { worker: 1, serial: 1 });
+        t.add(SessionId(1), 2500, 0);
+        assert_eq!(t.set_owner(SessionId(1), old), None);
+        assert_eq!(t.set_owner(SessionId(1), new), Some(old));
+        t.drop_owner(SessionId(1), old);
+        assert_eq!(t.state(SessionId(1)), SessionState::Open { timeout_ms: 2500, owner: Some(new) });
+    }
+
+    #[test]
+    fn a_number_that_comes_again_while_its_old_list_is_pending_expires_by_its_new_deadline() {
+        let mut t = SessionTracker::new(1000);
+        t.add(SessionId(1), 2500, 0);
+        t.remove(SessionId(1));
+        t.add(SessionId(1), 9500, 0);
+        assert!(t.expire(9999).is_empty());
+        assert_eq!(t.expire(10_000), [SessionId(1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_lives_as_long_as_it_is_heard_from_in_time(
+            timeout in 1i32..10_000, tick in 1i64..3000, gaps in prop::collection::vec(0i64..10_000, 1..30),
+        ) {
+            let mut t = SessionTracker::new(tick);
+            t.add(SessionId(1), timeout, 0);
+            let (mut now, mut heard) = (0, 0);
+            for gap in gaps {
+                now += gap;
+                let expired = !t.expire(now).is_empty();
+                let latest = heard + i64::from(timeout) + tick;
+                prop_assert!(!(expired && now < heard + i64::from(timeout)), "expired early");
+                prop_assert!(expired || now < latest, "lives too long: heard {heard}, now {now}");
+                if expired {
+                    break;
+                }
+                t.touch(SessionId(1), now);
+                heard = now;
+            }
+        }
+    }
+}

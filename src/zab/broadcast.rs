@@ -1,0 +1,100 @@
+use super::Quorum;
+use crate::types::{ServerId, Zxid};
+use std::collections::BTreeMap;
+
+/// What has been proposed, who has it on stable storage, and what is therefore committed.
+///
+/// An acknowledgement covers everything before it: members force their logs in order.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    quorum: Quorum,
+    acked: BTreeMap<ServerId, Zxid>,
+    proposed: Zxid,
+    committed: Zxid,
+}
+
+impl Broadcast {
+    /// Begins after `last`, which is committed.
+    pub fn new(quorum: Quorum, last: Zxid) -> Self {
+        Self { quorum, acked: BTreeMap::new(), proposed: last, committed: last }
+    }
+
+    /// The last zxid proposed.
+    pub fn proposed(&self) -> Zxid {
+        self.proposed
+    }
+
+    /// The last zxid committed.
+    pub fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// Proposes the next txn and gives its zxid.
+    pub fn propose(&mut self) -> Zxid {
+        self.proposed = self.proposed.next();
+        self.proposed
+    }
+
+    /// The member has everything up to `zxid` on stable storage. Answers whether more is committed now.
+    ///
+    /// # Panics
+    /// When a member acknowledges what was never proposed: its log has diverged, and to stop beats to diverge.
+    pub fn ack(&mut self, member: ServerId, zxid: Zxid) -> bool {
+        assert!(
+            zxid <= self.proposed,
+            "server {} acknowledges {zxid} but only {} was proposed",
+            member.0,
+            self.proposed
+        );
+        let acked = self.acked.entry(member).or_default();
+        *acked = (*acked).max(zxid);
+        let mut marks: Vec<Zxid> = self.acked.values().copied().collect();
+        marks.sort_unstable_by(|a, b| b.cmp(a));
+        let decided = marks.into_iter().find(|mark| {
+            self.quorum.contains(self.acked.iter().filter(|(_, z)| *z >= mark).map(|(m, _)| *m))
+        });
+        match decided {
+            Some(zxid) if zxid > self.committed => {
+                self.committed = zxid;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_of_one_commits_what_it_has_forced() {
+        let mut b = Broadcast::new(Quorum::majority([ServerId(1)]), Zxid(7));
+        assert_eq!(b.propose(), Zxid(8));
+        assert_eq!(b.propose(), Zxid(9));
+        assert_eq!(b.committed(), Zxid(7));
+        assert!(b.ack(ServerId(1), Zxid(8)));
+        assert_eq!(b.committed(), Zxid(8));
+        assert!(!b.ack(ServerId(1), Zxid(8)));
+    }
+
+    #[test]
+    fn three_members_commit_what_two_have() {
+        let mut b = Broadcast::new(Quorum::majority([1, 2, 3].map(ServerId)), Zxid(0));
+        for _ in 0..5 {
+            b.propose();
+        }
+        assert!(!b.ack(ServerId(1), Zxid(5)));
+        assert!(b.ack(ServerId(3), Zxid(2)));
+        assert_eq!(b.committed(), Zxid(2));
+        assert!(b.ack(ServerId(2), Zxid(4)));
+        assert_eq!(b.committed(), Zxid(4));
+        assert!(!b.ack(ServerId(9), Zxid(5)));
+    }
+
+    #[test]
+    #[should_panic(expected = "only 0x0 was proposed")]
+    fn an_acknowledgement_of_the_future_stops_the_leader() {
+        Broadcast::new(Quorum::majority([ServerId(1)]), Zxid(0)).ack(ServerId(1), Zxid(1));
+    }
+}

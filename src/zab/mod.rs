@@ -1,0 +1,13 @@
+//! The atomic broadcast, without I/O: what is proposed is committed in order once a quorum has it on stable storage.
+//!
+//! A standalone server is a quorum of one: it proposes to nobody, and its own forced log is the quorum.
+//!
+//! Invariants: commits come in zxid order and without gaps; nothing is committed that a quorum has not acknowledged.
+//!
+//! Upstream counterpart: `quorum.Leader` and `quorum.flexible`. Start reading at [`Broadcast`].
+
+mod broadcast;
+mod quorum;
+
+pub use broadcast::Broadcast;
+pub use quorum::Quorum;
