@@ -7,9 +7,11 @@
 //! |---|---|---|
 //! | [`types`] | zxids, sessions, paths, ACLs, error codes, txns | parsed once, cannot be wrong afterwards |
 //! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
+//! | [`auth`] | who a caller is, what a list allows | what cannot be parsed matches nobody |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 
+pub mod auth;
 pub mod pipeline;
 pub mod session;
 pub mod types;
