@@ -25,6 +25,8 @@ pub enum Input {
     Gone {
         /// Which.
         conn: ConnId,
+        /// The session that it carried; none if it never came that far.
+        session: SessionId,
     },
     /// Every log record up to and including this zxid is on stable storage.
     Durable(Zxid),
@@ -94,7 +96,7 @@ pub struct Delivery {
     pub conn: ConnId,
     /// How many of the worker's bytes belong to it, following those of the delivery before.
     pub len: usize,
-    /// How many of the requests that it sent to the pipeline are answered by this.
+    /// How many of the requests that it sent to the pipeline are answered by this. A first packet is not counted.
     pub answered: u32,
     /// The connection has taken part in the server at this zxid (that of the last reply in it).
     pub zxid: Zxid,

@@ -29,13 +29,18 @@ impl Hasher for Spread {
 
 #[derive(Debug)]
 struct Session {
+    /// What signs of life are reckoned with: as granted to the connection that carries the session.
     timeout_ms: i32,
+    /// What the createSession txn said, which is what files keep.
+    created_timeout_ms: i32,
     /// The end of the tick in which it expires unless heard from.
     deadline_ms: i64,
     /// The deadline under which `buckets` lists it; never later than `deadline_ms`.
     listed_ms: i64,
     owner: Option<ConnId>,
     closing: bool,
+    /// Its createSession has been applied.
+    confirmed: bool,
 }
 
 /// What is known of a session.
@@ -96,9 +101,29 @@ impl SessionTracker {
         }
         self.sessions.insert(
             id,
-            Session { timeout_ms, deadline_ms, listed_ms: deadline_ms, owner: None, closing: false },
+            Session {
+                timeout_ms,
+                created_timeout_ms: timeout_ms,
+                deadline_ms,
+                listed_ms: deadline_ms,
+                owner: None,
+                closing: false,
+                confirmed: false,
+            },
         );
         self.buckets.entry(deadline_ms).or_default().push(id);
+    }
+
+    /// The session's createSession has been applied: from now on it belongs into snapshots.
+    pub fn confirm(&mut self, id: SessionId) {
+        if let Some(s) = self.sessions.get_mut(&id) {
+            s.confirmed = true;
+        }
+    }
+
+    /// The connection that carries the session, also while the session is closing.
+    pub fn owner(&self, id: SessionId) -> Option<ConnId> {
+        self.sessions.get(&id).and_then(|s| s.owner)
     }
 
     /// Forgets a session. Its place in the expiry lists is dropped when their turn comes.
@@ -179,10 +204,11 @@ impl SessionTracker {
         expired
     }
 
-    /// Every session with its timeout in ms, by number: what a snapshot keeps. Those being closed are still
-    /// sessions until their end is applied.
-    pub fn all(&self) -> Vec<(SessionId, i32)> {
-        let mut all: Vec<_> = self.sessions.iter().map(|(id, s)| (*id, s.timeout_ms)).collect();
+    /// Every confirmed session with the timeout in ms that it began with, by number: what a snapshot keeps. Those
+    /// being closed are still sessions until their end is applied.
+    pub fn confirmed(&self) -> Vec<(SessionId, i32)> {
+        let confirmed = self.sessions.iter().filter(|(_, s)| s.confirmed);
+        let mut all: Vec<_> = confirmed.map(|(id, s)| (*id, s.created_timeout_ms)).collect();
         all.sort_unstable();
         all
     }
