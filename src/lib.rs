@@ -6,12 +6,14 @@
 //! | module | what | invariant |
 //! |---|---|---|
 //! | [`types`] | zxids, sessions, paths, ACLs, error codes, txns | parsed once, cannot be wrong afterwards |
-//! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
+//! | [`frame`] | where packets begin and end | a length never makes us allocate |
 //! | [`auth`] | who a caller is, what a list allows | what cannot be parsed matches nobody |
+//! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 
 pub mod auth;
+pub mod frame;
 pub mod pipeline;
 pub mod session;
 pub mod types;
