@@ -9,7 +9,9 @@
 //! - [`server`]: a server process of either arm: configure, start, stop, kill, start again;
 //! - [`upstream`] and [`quoll`]: how each arm's program is obtained and launched;
 //! - [`build_folder`]: where everything fetched or built lands, once for all test processes;
+//! - [`client`]: running a foreign client program that writes a transcript;
 //! - [`tools`]: the programs a machine must have, and what to install when one is missing;
+//! - [`process`]: a child process that does not outlive the test;
 //! - [`ports`]: ports that concurrent test processes do not fight over;
 //! - [`diff`]: the readable difference of two transcripts.
 //!
@@ -18,8 +20,10 @@
 
 pub mod arm;
 pub mod build_folder;
+pub mod client;
 pub mod diff;
 pub mod ports;
+pub mod process;
 pub mod quoll;
 pub mod server;
 pub mod tools;

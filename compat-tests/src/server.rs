@@ -7,14 +7,15 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::arm::Arm;
 use crate::ports::Ports;
+use crate::process::Process;
 use crate::{quoll, upstream};
 
 /// How long a server may take until it serves, and how long until it has ended.
@@ -177,7 +178,7 @@ impl Server {
 
     /// The process's id while it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(|process| process.child.id())
+        self.process.as_ref().map(|process| process.id())
     }
 
     /// All that the process printed, over all its starts.
@@ -187,9 +188,7 @@ impl Server {
 
     /// The last lines of [`log`](Self::log), for messages.
     pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
+        last_lines(&self.log(), 60)
     }
 
     /// The answer to a four-letter word.
@@ -207,7 +206,9 @@ impl Server {
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
         let process = self.process.take().expect("the server runs");
-        process.end(Signal::TERM).unwrap_or_else(|| panic!("the {} server ignores SIGTERM", self.arm))
+        process
+            .end(Signal::TERM, PATIENCE)
+            .unwrap_or_else(|| panic!("the {} server ignores SIGTERM", self.arm))
     }
 
     /// Kills the server by SIGKILL.
@@ -217,7 +218,7 @@ impl Server {
     #[track_caller]
     pub fn kill(&mut self) {
         let process = self.process.take().expect("the server runs");
-        process.end(Signal::KILL).expect("no process survives SIGKILL");
+        process.end(Signal::KILL, PATIENCE).expect("no process survives SIGKILL");
     }
 
     /// Suspends the server's process (SIGSTOP) until [`resume`](Self::resume).
@@ -231,8 +232,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        let process = self.process.as_ref().expect("the server runs");
-        kill_process(process.pid(), signal).unwrap_or_else(|e| panic!("cannot signal the server: {e}"));
+        self.process.as_ref().expect("the server runs").signal(signal);
     }
 
     /// Starts a stopped or killed server again, on the same port and data directory.
@@ -287,7 +287,7 @@ impl Server {
 
         let deadline = Instant::now() + self.patience;
         loop {
-            if let Some(status) = process.child.try_wait().expect("a child's state can be asked for") {
+            if let Some(status) = process.try_wait() {
                 return Err(StartFailure { status: Some(status), log: self.log() });
             }
             if four_letter_word(self.port, "srvr").is_ok_and(|answer| answer.contains("Mode: ")) {
@@ -295,7 +295,7 @@ impl Server {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                process.end(Signal::KILL);
+                process.end(Signal::KILL, PATIENCE);
                 return Err(StartFailure { status: None, log: self.log() });
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -306,7 +306,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
-            process.end(Signal::KILL);
+            process.end(Signal::KILL, PATIENCE);
         }
     }
 }
@@ -325,51 +325,8 @@ pub fn four_letter_word(port: u16, word: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The child and its guard: a shell that waits for the end of a pipe held by this test process and then kills
-/// the child, so that no server outlives a test that was killed itself.
-struct Process {
-    child: Child,
-    guard: Child,
-}
-
-impl Process {
-    fn spawn(mut command: Command, log: File, dir: &Path) -> Process {
-        let stderr = log.try_clone().expect("a file handle can be cloned");
-        command.current_dir(dir).stdin(Stdio::null()).stdout(log).stderr(stderr);
-        let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
-        let guard = Command::new("sh")
-            .args(["-c", "read -r _; kill -9 \"$1\" 2>/dev/null", "guard", &child.id().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start a shell: {e}"));
-        Process { child, guard }
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// Signals the child and waits for its end; after a minute it is killed and the answer is `None`.
-    fn end(mut self, signal: Signal) -> Option<ExitStatus> {
-        // An error means that it has ended already; the wait below says how.
-        let _ = kill_process(self.pid(), signal);
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child's state can be asked for") {
-                break Some(status);
-            }
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        // The guard goes before anyone else can get the child's number.
-        let _ = self.guard.kill();
-        let _ = self.guard.wait();
-        status
-    }
+/// The last `count` lines of a text.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
