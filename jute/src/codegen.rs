@@ -32,6 +32,14 @@ pub fn generate(modules: &[Module]) -> Result<String, String> {
         }
         out.push_str("}\n");
     }
+    out.push_str(
+        "/// Every record by name, with a function that reads one from bytes and writes it again.\n",
+    );
+    out.push_str("#[doc(hidden)]\npub const RECORDS: &[(&str, Recode)] = &[\n");
+    for (name, (module, _)) in &home {
+        let _ = writeln!(out, "    ({name:?}, |b| from_slice::<{module}::{name}>(b).map(|r| to_vec(&r))),");
+    }
+    out.push_str("];\n");
     Ok(out)
 }
 

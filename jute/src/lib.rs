@@ -61,4 +61,7 @@ pub fn to_vec<'a, R: Record<'a>>(record: &R) -> Vec<u8> {
     out
 }
 
+#[doc(hidden)]
+pub type Recode = fn(&[u8]) -> Result<Vec<u8>, Error>;
+
 include!(concat!(env!("OUT_DIR"), "/records.rs"));
