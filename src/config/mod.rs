@@ -4,7 +4,7 @@
 //! [`ServerConfig`] and never looks at a file, an argument or an environment variable itself.
 //!
 //! Invariants:
-//! * One table (`table`) names every key with its type, default, meaning and state; the parser, the default
+//! * One table ([`table`]) names every key with its type, default, meaning and state; the parser, the default
 //!   values, the warnings and `docs/configuration.md` all come from it.
 //! * A value that cannot be used stops the start and says which key, which value, where it was written and
 //!   what is allowed. Nothing is silently replaced by a default.
@@ -13,11 +13,21 @@
 //! Upstream counterpart: `QuorumPeerConfig`, `ServerConfig`, the `main` of `QuorumPeerMain` and
 //! `ZooKeeperServerMain`, and the `System.getProperty` calls spread over the server's classes.
 //!
-//! Start reading at [`ServerConfig`], then the parser follows.
+//! Start reading at [`ServerConfig`], then `cli.rs` (who calls), `resolve.rs` (values to fields), `table/`.
+
+pub mod cli;
+pub mod docs;
+mod error;
+pub mod members;
+pub mod properties;
+pub mod resolve;
+pub mod table;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+
+pub use error::{ConfigError, EXIT_INVALID_INVOCATION, Level, Notice, Origin, USAGE};
 
 /// Everything a server needs to know, parsed once.
 ///
@@ -326,95 +336,10 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// A server started without any configuration.
 impl Default for ServerConfig {
     fn default() -> Self {
-        ServerConfig {
-            config_file: None,
-            storage: StorageConfig {
-                data_dir: "./data".into(),
-                data_log_dir: "./data".into(),
-                create_missing_dirs: true,
-                create_empty_db: true,
-                trust_empty_snapshot: false,
-                snap_count: 100_000,
-                snap_size_limit: Some(4_194_304 * 1024),
-                txn_log_size_limit: None,
-                prealloc_size: 65_536 * 1024,
-                force_sync: true,
-                fsync_warning_threshold_ms: 1_000,
-                flush_delay_ms: 0,
-                flush_batch_max: 1_000,
-                snapshot_compression: SnapshotCompression::None,
-                digest_enabled: true,
-                serialize_last_zxid: true,
-                close_session_txn_paths: true,
-                purge: PurgeConfig { retain_count: 3, interval_hours: 0 },
-                commit_log_count: 500,
-                snapshot_size_factor: 0.33,
-            },
-            session: SessionConfig { tick_time_ms: 2_000, timeout_min_ms: 4_000, timeout_max_ms: 40_000 },
-            connection: ConnectionConfig {
-                client_address: Some(HostPort::any(2181)),
-                listen_backlog: None,
-                per_ip_max: 60,
-                total_max: 0,
-                sessionless_timeout_ms: 10_000,
-                worker_threads: None,
-                tcp_keep_alive: false,
-                throttle: ConnectionThrottleConfig {
-                    tokens: 0,
-                    fill_time_ms: 1,
-                    fill_count: 1,
-                    freeze_time_ms: None,
-                    drop_increase: 0.02,
-                    drop_decrease: 0.002,
-                    decrease_ratio: 0.0,
-                    weight_enabled: false,
-                    global_session_weight: 3,
-                    local_session_weight: 1,
-                    renew_session_weight: 2,
-                },
-            },
-            request: RequestConfig {
-                packet_size_max: 1_048_575,
-                record_extra_size: 1_048_575,
-                outstanding_max: 1_000,
-                large_request_threshold: None,
-                large_requests_bytes_max: 104_857_600,
-                throttle: RequestThrottleConfig {
-                    requests_max: 0,
-                    stall_time_ms: 100,
-                    drop_stale: true,
-                    stale_connection_check: true,
-                    stale_latency_check: false,
-                    shutdown_timeout_ms: 10_000,
-                },
-                throttled_op_wait_time_ms: 0,
-                response_cache_entries: 400,
-                children_cache_entries: 400,
-                enforce_quota: false,
-                extended_types_enabled: false,
-                emulate_353_ttl_nodes: false,
-                container: ContainerConfig {
-                    check_interval_ms: 60_000,
-                    per_minute_max: 10_000,
-                    never_used_max_ms: 0,
-                },
-                reconfig_enabled: false,
-                read_only_mode_enabled: false,
-            },
-            auth: AuthConfig {
-                skip_acl: false,
-                eager_acl_check: false,
-                digest_enabled: true,
-                super_digest: None,
-                digest_algorithm: DigestAlgorithm::Sha1,
-                enforced_schemes: Vec::new(),
-                allow_sasl_failed_clients: false,
-                sasl_super_users: Vec::new(),
-                ensemble_names: Vec::new(),
-            },
-            admin: AdminConfig { words_whitelist: None },
-        }
+        let settings = resolve::read(&resolve::Start::Defaults, &[]);
+        settings.expect("the defaults of the table are usable, which a test proves").server
     }
 }
