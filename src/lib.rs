@@ -6,6 +6,7 @@
 //! | module | what | invariant |
 //! |---|---|---|
 //! | [`types`] | zxids, sessions, paths, ACLs, error codes, txns | parsed once, cannot be wrong afterwards |
+//! | [`config`] | zoo.cfg, properties, arguments | one table; a bad value stops the start |
 //! | [`frame`] | where packets begin and end | a length never makes us allocate |
 //! | [`auth`] | who a caller is, what a list allows | what cannot be parsed matches nobody |
 //! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
@@ -13,6 +14,7 @@
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 
 pub mod auth;
+pub mod config;
 pub mod frame;
 pub mod pipeline;
 pub mod session;

@@ -161,7 +161,7 @@ fn a_sample_of_an_ensemble_is_understood_and_refused_as_not_there_yet() {
         let settings = sample.read().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_settings(&sample, &settings);
         let ensemble = settings.ensemble.unwrap();
-        assert_eq!(ensemble.server_id, sample.number("serverId"), "{name}");
+        assert_eq!(ensemble.server_id.0, sample.number("serverId"), "{name}");
         assert_eq!(i64::from(ensemble.init_limit_ticks), sample.number("initLimit"), "{name}");
         assert_eq!(i64::from(ensemble.sync_limit_ticks), sample.number("syncLimit"), "{name}");
         let role = match ensemble.role {
@@ -171,8 +171,8 @@ fn a_sample_of_an_ensemble_is_understood_and_refused_as_not_there_yet() {
         assert_eq!(role, sample.text("peerType"), "{name}");
         assert_eq!(ensemble.members.to_string(), sample.text("config"), "{name}");
         assert_eq!(ensemble.members.hierarchy.is_some(), sample.text("verifier") == "QuorumHierarchical");
-        let voters: Vec<_> = ensemble.members.voters().collect();
-        let observers: Vec<_> = ensemble.members.observers().collect();
+        let voters: Vec<_> = ensemble.members.voters().map(|id| id.0).collect();
+        let observers: Vec<_> = ensemble.members.observers().map(|id| id.0).collect();
         assert_eq!(format!("{voters:?}"), sample.text("voters"), "{name}");
         assert_eq!(format!("{observers:?}"), sample.text("observers"), "{name}");
 

@@ -85,14 +85,6 @@ fn row(key: &Key) -> String {
     format!("| `{}` | {place} | {value} | {default} | {state} | {} |", key.name, key.meaning)
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn docs_configuration_page_says_what_the_table_says() {
-        crate::config::docs::assert_page("docs/configuration.md", &super::page());
-    }
-}
-
 /// Compares a generated page with the file of the repository, or writes it when UPDATE_DOCS=1.
 #[cfg(test)]
 pub(crate) fn assert_page(path: &str, page: &str) {
@@ -109,4 +101,12 @@ pub(crate) fn assert_page(path: &str, page: &str) {
         "{path} differs from the code it is written from; run UPDATE_DOCS=1 cargo test -p quoll --lib docs\n\
          first difference (file, code): {first_difference:#?}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn docs_configuration_page_says_what_the_table_says() {
+        crate::config::docs::assert_page("docs/configuration.md", &super::page());
+    }
 }

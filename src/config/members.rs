@@ -14,12 +14,13 @@ use std::fmt;
 use thiserror::Error;
 
 use super::HostPort;
+use crate::types::ServerId;
 
 /// All servers of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     /// By server id.
-    pub servers: BTreeMap<i64, Member>,
+    pub servers: BTreeMap<ServerId, Member>,
     /// `group.*` and `weight.*`; `None` when every voter counts the same.
     pub hierarchy: Option<Hierarchy>,
     /// The zxid at which this configuration became active; 0 for one from a static file.
@@ -30,9 +31,9 @@ pub struct Members {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hierarchy {
     /// Group id by server id.
-    pub group_of: BTreeMap<i64, i64>,
+    pub group_of: BTreeMap<ServerId, i64>,
     /// Weight by server id; every participant has one (1 unless set).
-    pub weight_of: BTreeMap<i64, i64>,
+    pub weight_of: BTreeMap<ServerId, i64>,
 }
 
 /// One `server.N`.
@@ -112,20 +113,18 @@ pub enum MemberError {
     #[error("`{0}` is not a number")]
     Number(String),
     /// A server belongs to two groups.
-    #[error("server {0} is in more than one group")]
-    TwoGroups(i64),
+    #[error("server {} is in more than one group", .0.0)]
+    TwoGroups(ServerId),
     /// A voter belongs to none.
-    #[error(
-        "server {0} is a participant but in no group: with groups or weights every participant needs one"
-    )]
-    NoGroup(i64),
+    #[error("server {} is a participant but in no group: with groups every participant needs one", .0.0)]
+    NoGroup(ServerId),
     /// A group names a server that does not exist.
-    #[error("group.{group} names server {server}, which is neither a participant nor given a weight")]
+    #[error("group.{group} names server {}, which is neither a participant nor given a weight", server.0)]
     Unknown {
         /// The group.
         group: i64,
         /// The server it names.
-        server: i64,
+        server: ServerId,
     },
     /// A key that has no place in a dynamic file.
     #[error("only server.N, group.G and weight.N may stand in this file")]
@@ -140,19 +139,19 @@ impl Members {
     /// Any [`MemberError`] that concerns this property alone, and a server in two groups.
     pub fn add(&mut self, key: &str, value: &str, multi_address: bool) -> Result<(), MemberError> {
         if key.starts_with("server.") {
-            let id = id_of(key)?;
+            let id = ServerId(id_of(key)?);
             self.servers.insert(id, Member::parse(value, multi_address)?);
         } else if key.starts_with("group") {
             let group = id_of(key)?;
             let hierarchy = self.hierarchy.get_or_insert_default();
             for server in value.trim_end_matches(':').split(':') {
-                let server = number(server)?;
+                let server = ServerId(number(server)?);
                 if hierarchy.group_of.insert(server, group).is_some() {
                     return Err(MemberError::TwoGroups(server));
                 }
             }
         } else if key.starts_with("weight") {
-            let server = id_of(key)?;
+            let server = ServerId(id_of(key)?);
             let weight = number(value)?;
             self.hierarchy.get_or_insert_default().weight_of.insert(server, weight);
         } else if key == "version" {
@@ -183,16 +182,16 @@ impl Members {
     }
 
     /// Ids of the servers that vote, in order.
-    pub fn voters(&self) -> impl Iterator<Item = i64> + '_ {
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.with_role(Role::Participant)
     }
 
     /// Ids of the servers that only watch, in order.
-    pub fn observers(&self) -> impl Iterator<Item = i64> + '_ {
+    pub fn observers(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.with_role(Role::Observer)
     }
 
-    fn with_role(&self, role: Role) -> impl Iterator<Item = i64> + '_ {
+    fn with_role(&self, role: Role) -> impl Iterator<Item = ServerId> + '_ {
         self.servers.iter().filter(move |(_, member)| member.role == role).map(|(&id, _)| id)
     }
 }
@@ -201,18 +200,18 @@ impl Members {
 impl fmt::Display for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (id, member) in &self.servers {
-            writeln!(f, "server.{id}={member}")?;
+            writeln!(f, "server.{}={member}", id.0)?;
         }
         if let Some(hierarchy) = &self.hierarchy {
             let mut groups: BTreeMap<i64, Vec<String>> = BTreeMap::new();
             for (server, group) in &hierarchy.group_of {
-                groups.entry(*group).or_default().push(server.to_string());
+                groups.entry(*group).or_default().push(server.0.to_string());
             }
             for (group, servers) in groups {
                 writeln!(f, "group.{group}={}", servers.join(":"))?;
             }
             for (server, weight) in &hierarchy.weight_of {
-                writeln!(f, "weight.{server}={weight}")?;
+                writeln!(f, "weight.{}={weight}", server.0)?;
             }
         }
         write!(f, "version={:x}", self.version)
@@ -396,10 +395,13 @@ mod tests {
         let servers = [("server.1", "a:1:2"), ("server.2", "b:1:2"), ("server.3", "c:1:2:observer")];
         let with = |more: &[(&str, &str)]| members(&[&servers[..], more].concat());
         assert!(with(&[("group.1", "1:2")]).is_ok());
-        assert_eq!(with(&[("group.1", "1:2"), ("group.2", "2")]), Err(MemberError::TwoGroups(2)));
-        assert_eq!(with(&[("group.1", "1")]), Err(MemberError::NoGroup(2)));
-        assert_eq!(with(&[("weight.1", "1")]), Err(MemberError::NoGroup(1)));
-        assert_eq!(with(&[("group.1", "1:2:9")]), Err(MemberError::Unknown { group: 1, server: 9 }));
+        assert_eq!(with(&[("group.1", "1:2"), ("group.2", "2")]), Err(MemberError::TwoGroups(ServerId(2))));
+        assert_eq!(with(&[("group.1", "1")]), Err(MemberError::NoGroup(ServerId(2))));
+        assert_eq!(with(&[("weight.1", "1")]), Err(MemberError::NoGroup(ServerId(1))));
+        assert_eq!(
+            with(&[("group.1", "1:2:9")]),
+            Err(MemberError::Unknown { group: 1, server: ServerId(9) })
+        );
         assert_eq!(with(&[("group.1", "1:x")]), Err(MemberError::Number("x".into())));
         assert_eq!(with(&[("groups", "1")]), Err(MemberError::Id("groups".into())));
     }
@@ -425,11 +427,12 @@ mod tests {
                 let role = if votes { Role::Participant } else { Role::Observer };
                 let address = PeerAddress { host, quorum_port: quorum, election_port: election };
                 let client = client.map(HostPort::any);
-                wanted.servers.insert(id.into(), Member { addresses: vec![address], role, client });
+                let id = ServerId(id.into());
+                wanted.servers.insert(id, Member { addresses: vec![address], role, client });
                 if grouped && votes {
                     let hierarchy = wanted.hierarchy.get_or_insert_default();
-                    hierarchy.group_of.insert(id.into(), i64::from(id % 3));
-                    hierarchy.weight_of.insert(id.into(), i64::from(id));
+                    hierarchy.group_of.insert(id, id.0 % 3);
+                    hierarchy.weight_of.insert(id, id.0);
                 }
             }
             let text = wanted.to_string();

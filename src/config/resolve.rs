@@ -8,19 +8,19 @@
 //!
 //! Upstream counterpart: `QuorumPeerConfig.parse`, `ServerConfig.parse`.
 
+mod ensemble;
+mod fields;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::ServerConfig;
 use super::error::{ConfigError, Level, Notice, Origin};
 use super::members::{Members, Role};
 use super::properties::{self, Property};
 use super::table::{self, Key, Place, State};
-use super::{
-    AdminConfig, AuthConfig, ConnectionConfig, ConnectionThrottleConfig, ContainerConfig, DigestAlgorithm,
-    HostPort, PurgeConfig, RequestConfig, RequestThrottleConfig, ServerConfig, SessionConfig,
-    SnapshotCompression, StorageConfig,
-};
+use crate::types::ServerId;
 
 /// What the server was started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct EnsembleConfig {
     /// All members.
     pub members: Members,
     /// Content of `myid`: which member this is.
-    pub server_id: i64,
+    pub server_id: ServerId,
     /// Role of this server, by the member list.
     pub role: Role,
     /// `initLimit`; at least 1.
@@ -113,7 +113,7 @@ pub fn read(start: &Start, flags: &[Flag]) -> Result<Settings, ConfigError> {
     let mut server = values.server_config(config_file)?;
     let mut ensemble = None;
     if let Start::File(path) = start {
-        let (members, origin) = read_members(path, &mut values, member_lines)?;
+        let (members, origin) = ensemble::read_members(path, &mut values, member_lines)?;
         ensemble = values.ensemble(&mut server, members, origin)?;
         if server.connection.client_address.is_none() {
             let text = format!("{}: clientPort is not set: no client can connect", path.display());
@@ -133,57 +133,6 @@ fn read_properties(path: &Path, notices: &mut Vec<Notice>) -> Result<Vec<Propert
         notices.push(Notice { level: Level::Warn, text });
     }
     properties::parse(&text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })
-}
-
-/// The members, from the file itself or from its `dynamicConfigFile`.
-fn read_members(
-    path: &Path,
-    values: &mut Values,
-    mut lines: Vec<(Property, Origin)>,
-) -> Result<(Members, Origin), ConfigError> {
-    let mut members = Members::default();
-    let mut origin = Origin::File(path.to_owned());
-    if let Some(dynamic) = values.text("dynamicConfigFile") {
-        let dynamic = PathBuf::from(dynamic);
-        lines = read_properties(&dynamic, &mut values.notices)?
-            .into_iter()
-            .map(|property| {
-                let origin = Origin::Line(dynamic.clone(), property.line);
-                (property, origin)
-            })
-            .collect();
-        for (property, origin) in &lines {
-            if !is_member_key(&property.key) {
-                return Err(member_error(property, origin, super::members::MemberError::Key));
-            }
-        }
-        members.version = version_of_file_name(&dynamic);
-        origin = Origin::File(dynamic);
-    }
-    // The parser of member lines looks at the property alone, as upstream.
-    let multi_address = values.multi_address_property;
-    for (property, origin) in &lines {
-        members
-            .add(&property.key, &property.value, multi_address)
-            .map_err(|source| member_error(property, origin, source))?;
-    }
-    members.finish().map_err(|source| ConfigError::Members { origin: origin.clone(), source })?;
-    Ok((members, origin))
-}
-
-fn member_error(property: &Property, origin: &Origin, source: super::members::MemberError) -> ConfigError {
-    ConfigError::Member {
-        key: property.key.clone(),
-        value: property.value.clone(),
-        origin: origin.clone(),
-        source,
-    }
-}
-
-/// `zoo.cfg.dynamic.100000000` is version 0x100000000; any other ending is version 0.
-fn version_of_file_name(path: &Path) -> u64 {
-    let name = path.to_string_lossy();
-    name.rsplit_once('.').and_then(|(_, version)| u64::from_str_radix(version, 16).ok()).unwrap_or(0)
 }
 
 fn is_member_key(key: &str) -> bool {
@@ -442,390 +391,6 @@ impl Values {
             return min;
         }
         u32::try_from(number).unwrap_or(u32::MAX)
-    }
-
-    fn server_config(&mut self, config_file: Option<PathBuf>) -> Result<ServerConfig, ConfigError> {
-        Ok(ServerConfig {
-            storage: self.storage(config_file.as_deref())?,
-            session: self.session()?,
-            connection: self.connection()?,
-            request: self.request(),
-            auth: self.auth()?,
-            admin: AdminConfig { words_whitelist: self.text("4lw.commands.whitelist").map(str::to_owned) },
-            config_file,
-        })
-    }
-
-    fn storage(&mut self, config_file: Option<&Path>) -> Result<StorageConfig, ConfigError> {
-        let data_dir = self.string("dataDir").map(PathBuf::from).ok_or_else(|| ConfigError::Missing {
-            key: "dataDir",
-            origin: config_file.map_or(Origin::CommandLine, |path| Origin::File(path.to_owned())),
-            reason: "a configuration file must say where the data lies".to_owned(),
-        })?;
-        let data_log_dir = self.string("dataLogDir").map_or_else(|| data_dir.clone(), PathBuf::from);
-        for (name, path) in [("dataDir", &data_dir), ("dataLogDir", &data_log_dir)] {
-            if let Some(Value { text, origin: origin @ Origin::Line(..), .. }) = self.by_name.get(name)
-                && path.is_relative()
-                && !text.starts_with("./")
-            {
-                let text = format!("{name}={text} is relative to the directory the server is started in");
-                self.say(Level::Warn, &origin.clone(), text);
-            }
-        }
-        let compression = self.text("snapshot.compression.method").unwrap_or_default().to_ascii_lowercase();
-        let mut factor = self.float("snapshotSizeFactor");
-        if factor > 1.0 {
-            let text = format!("snapshotSizeFactor={factor} counts as 0.33: it must not be above 1");
-            self.say(Level::Warn, &self.origin("snapshotSizeFactor"), text);
-            factor = 0.33;
-        }
-        Ok(StorageConfig {
-            data_dir,
-            data_log_dir,
-            create_missing_dirs: self.flag("datadir.autocreate"),
-            create_empty_db: self.flag("db.autocreate"),
-            trust_empty_snapshot: self.flag("snapshot.trust.empty"),
-            snap_count: self.at_least("snapCount", 2),
-            snap_size_limit: self.kib_limit("snapSizeLimitInKb"),
-            txn_log_size_limit: self.kib_limit("txnLogSizeLimitInKb"),
-            prealloc_size: self.kib_limit("preAllocSize").unwrap_or(0),
-            force_sync: self.flag("forceSync"),
-            fsync_warning_threshold_ms: self.count_long("fsync.warningthresholdms"),
-            flush_delay_ms: self.count_long("flushDelay"),
-            flush_batch_max: self.count("maxBatchSize"),
-            snapshot_compression: match compression.as_str() {
-                "gz" => SnapshotCompression::Gzip,
-                "snappy" => SnapshotCompression::Snappy,
-                _ => SnapshotCompression::None,
-            },
-            digest_enabled: self.flag("digest.enabled"),
-            serialize_last_zxid: self.flag("serializeLastProcessedZxid.enabled"),
-            close_session_txn_paths: self.flag("closeSessionTxn.enabled"),
-            purge: PurgeConfig {
-                retain_count: self.at_least("autopurge.snapRetainCount", 3),
-                interval_hours: self.count("autopurge.purgeInterval"),
-            },
-            commit_log_count: self.at_least("commitLogCount", 500),
-            snapshot_size_factor: factor,
-        })
-    }
-
-    fn session(&self) -> Result<SessionConfig, ConfigError> {
-        let tick_time_ms = self.count("tickTime");
-        let or_ticks = |name, ticks: u32| {
-            let wanted = self.int(name);
-            u32::try_from(wanted).unwrap_or_else(|_| tick_time_ms.saturating_mul(ticks).min(i32::MAX as u32))
-        };
-        let timeout_min_ms = or_ticks("minSessionTimeout", 2);
-        let timeout_max_ms = or_ticks("maxSessionTimeout", 20);
-        if timeout_min_ms > timeout_max_ms {
-            let culprit = ["minSessionTimeout", "maxSessionTimeout"]
-                .into_iter()
-                .find(|name| self.by_name.contains_key(*name))
-                .unwrap_or("tickTime");
-            let problem = format!(
-                "minSessionTimeout ({timeout_min_ms} ms) must not be larger than maxSessionTimeout \
-                 ({timeout_max_ms} ms); unset they are 2 and 20 times tickTime ({tick_time_ms} ms)"
-            );
-            return Err(ConfigError::Conflict { origin: self.origin(culprit), problem });
-        }
-        Ok(SessionConfig { tick_time_ms, timeout_min_ms, timeout_max_ms })
-    }
-
-    fn connection(&mut self) -> Result<ConnectionConfig, ConfigError> {
-        let client_address = self.address("clientPort", "clientPortAddress")?;
-        // Only checked: there is no TLS yet, which was said already.
-        self.address("secureClientPort", "secureClientPortAddress")?;
-        Ok(ConnectionConfig {
-            client_address,
-            listen_backlog: Some(self.count("clientPortListenBacklog")).filter(|backlog| *backlog > 0),
-            per_ip_max: self.count("maxClientCnxns"),
-            total_max: self.count("maxCnxns"),
-            sessionless_timeout_ms: self.count("nio.sessionlessCnxnTimeout"),
-            worker_threads: self
-                .int_if_set("nio.numWorkerThreads")
-                .map(|threads| u32::try_from(threads).unwrap_or(1).max(1)),
-            tcp_keep_alive: self.flag("clientTcpKeepAlive"),
-            throttle: self.connection_throttle(),
-        })
-    }
-
-    /// A port with the address that goes with it.
-    fn address(&self, port: &'static str, host: &'static str) -> Result<Option<HostPort>, ConfigError> {
-        let set_host = self.by_name.get(host);
-        let Some(number) = self.int_if_set(port) else {
-            return match set_host {
-                Some(value) => Err(ConfigError::Missing {
-                    key: port,
-                    origin: value.origin.clone(),
-                    reason: format!("{host}={} is, and an address needs its port", value.text),
-                }),
-                None => Ok(None),
-            };
-        };
-        let host = self.string(host).unwrap_or_else(|| "0.0.0.0".to_owned());
-        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&host).to_owned();
-        Ok(Some(HostPort { host, port: u16::try_from(number).expect("the table limits ports") }))
-    }
-
-    fn connection_throttle(&mut self) -> ConnectionThrottleConfig {
-        let weight_enabled = self.flag("connection_throttle_weight_enabled");
-        let mut weight = |name: &'static str, default: u32| {
-            let number = self.int(name);
-            if number >= 1 {
-                return u32::try_from(number).unwrap_or(u32::MAX);
-            }
-            let text = format!("{name}={number} counts as {default}: it must be at least 1");
-            self.say(Level::Warn, &self.origin(name), text);
-            default
-        };
-        let local = weight("connection_throttle_local_session_weight", 1);
-        let global = weight("connection_throttle_global_session_weight", 3).max(local);
-        let renew = weight("connection_throttle_renew_session_weight", 2).max(local);
-        // Tokens are meant for new global sessions.
-        let factor = if weight_enabled { global } else { 1 };
-        ConnectionThrottleConfig {
-            tokens: self.count("connection_throttle_tokens").saturating_mul(factor),
-            fill_time_ms: self.count("connection_throttle_fill_time"),
-            fill_count: self.count("connection_throttle_fill_count").saturating_mul(factor),
-            freeze_time_ms: u32::try_from(self.int("connection_throttle_freeze_time")).ok(),
-            drop_increase: self.float("connection_throttle_drop_increase"),
-            drop_decrease: self.float("connection_throttle_drop_decrease"),
-            decrease_ratio: self.float("connection_throttle_decrease_ratio"),
-            weight_enabled,
-            global_session_weight: global,
-            local_session_weight: local,
-            renew_session_weight: renew,
-        }
-    }
-
-    fn request(&self) -> RequestConfig {
-        let packet_size_max = self.count("jute.maxbuffer");
-        RequestConfig {
-            packet_size_max,
-            record_extra_size: match self.int_if_set("jute.maxbuffer.extrasize") {
-                Some(_) => self.count("jute.maxbuffer.extrasize"),
-                None => packet_size_max,
-            }
-            .max(1024),
-            outstanding_max: self.count("globalOutstandingLimit"),
-            large_request_threshold: Some(self.count("largeRequestThreshold")).filter(|bytes| *bytes > 0),
-            large_requests_bytes_max: self.count("largeRequestMaxBytes"),
-            throttle: RequestThrottleConfig {
-                requests_max: self.count("request_throttle_max_requests"),
-                stall_time_ms: self.count("request_throttle_stall_time"),
-                drop_stale: self.flag("request_throttle_drop_stale"),
-                stale_connection_check: self.flag("request_stale_connection_check"),
-                stale_latency_check: self.flag("request_stale_latency_check"),
-                shutdown_timeout_ms: self.count("request_throttler.shutdownTimeout"),
-            },
-            throttled_op_wait_time_ms: self.count("throttled_op_wait_time"),
-            response_cache_entries: self.count("maxResponseCacheSize"),
-            children_cache_entries: self.count("maxGetChildrenResponseCacheSize"),
-            enforce_quota: self.flag("enforceQuota"),
-            extended_types_enabled: self.flag("extendedTypesEnabled"),
-            emulate_353_ttl_nodes: self.flag("emulate353TTLNodes"),
-            container: ContainerConfig {
-                check_interval_ms: self.count("znode.container.checkIntervalMs"),
-                per_minute_max: self.count("znode.container.maxPerMinute"),
-                never_used_max_ms: self.count_long("znode.container.maxNeverUsedIntervalMs"),
-            },
-            reconfig_enabled: self.flag("reconfigEnabled"),
-            read_only_mode_enabled: self.flag("readonlymode.enabled"),
-        }
-    }
-
-    fn auth(&mut self) -> Result<AuthConfig, ConfigError> {
-        let digest_enabled = self.flag("DigestAuthenticationProvider.enabled");
-        let algorithm = self.text("DigestAuthenticationProvider.digestAlg").unwrap_or_default();
-        let algorithm = algorithm.to_ascii_uppercase();
-        Ok(AuthConfig {
-            skip_acl: self.flag("skipACL"),
-            eager_acl_check: self.flag("enableEagerACLCheck"),
-            digest_enabled,
-            super_digest: self.string("DigestAuthenticationProvider.superDigest"),
-            digest_algorithm: match algorithm.as_str() {
-                "MD5" => DigestAlgorithm::Md5,
-                "SHA-224" => DigestAlgorithm::Sha224,
-                "SHA-256" => DigestAlgorithm::Sha256,
-                "SHA-384" => DigestAlgorithm::Sha384,
-                "SHA-512" => DigestAlgorithm::Sha512,
-                _ => DigestAlgorithm::Sha1,
-            },
-            enforced_schemes: self.enforced_schemes(digest_enabled)?,
-            allow_sasl_failed_clients: self.flag("allowSaslFailedClients"),
-            sasl_super_users: self
-                .by_name
-                .iter()
-                .filter(|(name, _)| *name == "superUser" || name.starts_with("superUser."))
-                .map(|(_, value)| value.text.clone())
-                .collect(),
-            ensemble_names: self.list("ensembleAuthName"),
-        })
-    }
-
-    /// Schemes a client must authenticate with, none when authentication is not enforced.
-    fn enforced_schemes(&mut self, digest_enabled: bool) -> Result<Vec<String>, ConfigError> {
-        let (name, schemes) = if self.flag("sessionRequireClientSASLAuth") {
-            // The other two keys do not count then.
-            ("sessionRequireClientSASLAuth", vec!["sasl".to_owned()])
-        } else if self.flag("enforce.auth.enabled") {
-            ("enforce.auth.schemes", self.list("enforce.auth.schemes"))
-        } else {
-            self.list("enforce.auth.schemes");
-            return Ok(Vec::new());
-        };
-        if schemes.is_empty() {
-            return Err(ConfigError::Missing {
-                key: "enforce.auth.schemes",
-                origin: self.origin("enforce.auth.enabled"),
-                reason: "enforce.auth.enabled=true needs to know which schemes count".to_owned(),
-            });
-        }
-        for scheme in &schemes {
-            let configured = |class: &str| {
-                self.by_name
-                    .iter()
-                    .any(|(name, value)| name.starts_with("authProvider.") && value.text.ends_with(class))
-            };
-            let known = match scheme.as_str() {
-                "ip" => true,
-                "digest" => digest_enabled,
-                "sasl" => configured(".SASLAuthenticationProvider"),
-                "x509" => configured(".X509AuthenticationProvider"),
-                _ => false,
-            };
-            if !known {
-                return Err(ConfigError::Conflict {
-                    origin: self.origin(name),
-                    problem: format!(
-                        "{name} demands the scheme `{scheme}`, which no provider serves: possible are ip, digest \
-                         (unless switched off), and sasl and x509 with their authProvider.N"
-                    ),
-                });
-            }
-        }
-        if !schemes.iter().any(|scheme| scheme == "ip" || scheme == "digest") {
-            let text = format!(
-                "{name} demands the scheme {}, which Quoll has not yet: no client will be able to do anything",
-                schemes.join(" or ")
-            );
-            self.say(Level::Warn, &self.origin(name), text);
-        }
-        Ok(schemes)
-    }
-
-    /// What the member lines make of this server.
-    fn ensemble(
-        &mut self,
-        server: &mut ServerConfig,
-        members: Members,
-        origin: Origin,
-    ) -> Result<Option<EnsembleConfig>, ConfigError> {
-        self.check_peer_sasl()?;
-        let standalone_enabled = self.flag("standaloneEnabled");
-        let (voters, observers) = (members.voters().count(), members.observers().count());
-        let conflict = |problem: &str| {
-            Err(ConfigError::Conflict { origin: origin.clone(), problem: problem.to_owned() })
-        };
-        match voters {
-            0 if !standalone_enabled => {
-                return conflict("standaloneEnabled=false needs at least one server.N line that votes");
-            }
-            0 if observers > 0 => return conflict("there are observers but no server that votes"),
-            1 if standalone_enabled && observers > 0 => {
-                return conflict(
-                    "a standalone server cannot have observers: set standaloneEnabled=false or give more voters",
-                );
-            }
-            1 if standalone_enabled => {
-                let text = "there is a single server.N line: running as a standalone server";
-                self.say(Level::Info, &origin, text);
-            }
-            _ => {}
-        }
-        let server_id = read_my_id(&server.storage.data_dir)?;
-        let member = server_id.and_then(|id| members.servers.get(&id));
-        if let Some(client) = member.and_then(|member| member.client.clone()) {
-            if let Some(fixed) = &server.connection.client_address
-                && !same_client_address(fixed, &client)
-            {
-                let problem = format!(
-                    "clients connect to {fixed} by clientPort and to {client} by this server's own line (myid is \
-                     {}): leave one of them out",
-                    server_id.unwrap_or_default()
-                );
-                return Err(ConfigError::Conflict { origin: self.origin("clientPort"), problem });
-            }
-            server.connection.client_address = Some(client);
-        }
-        if voters == 0 || (voters == 1 && standalone_enabled) {
-            return Ok(None);
-        }
-        let limit = |name: &'static str| match self.count(name) {
-            0 => Err(ConfigError::Missing {
-                key: name,
-                origin: origin.clone(),
-                reason: "an ensemble needs it, at least 1 tick".to_owned(),
-            }),
-            ticks => Ok(ticks),
-        };
-        let init_limit_ticks = limit("initLimit")?;
-        let sync_limit_ticks = limit("syncLimit")?;
-        let server_id = server_id.ok_or_else(|| ConfigError::Missing {
-            key: "myid",
-            origin: origin.clone(),
-            reason: format!(
-                "an ensemble needs the file {} with the number of this server",
-                server.storage.data_dir.join("myid").display()
-            ),
-        })?;
-        let role = members.servers.get(&server_id).map_or(Role::Participant, |member| member.role);
-        if self.text("peerType").and_then(Role::parse) != Some(role) && self.by_name.contains_key("peerType")
-        {
-            let text = "peerType differs from this server's own line; the line counts";
-            self.say(Level::Warn, &self.origin("peerType"), text);
-        }
-        Ok(Some(EnsembleConfig { members, server_id, role, init_limit_ticks, sync_limit_ticks, origin }))
-    }
-
-    /// Two of the switches of SASL between servers need others.
-    fn check_peer_sasl(&self) -> Result<(), ConfigError> {
-        let (enable, learner, leader) =
-            ("quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl");
-        for (needing, needed) in [(leader, enable), (learner, enable), (leader, learner)] {
-            if self.flag(needing) && !self.flag(needed) {
-                let problem = format!("{needing}=true needs {needed}=true");
-                return Err(ConfigError::Conflict { origin: self.origin(needing), problem });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether an address from `clientPort` is the same as that of a member line; a wildcard goes with any host.
-fn same_client_address(fixed: &HostPort, line: &HostPort) -> bool {
-    let any = fixed.socket_addr().is_some_and(|address| address.ip().is_unspecified());
-    // Names may stand for the same address; only addresses can be told apart here.
-    let both_literal = fixed.socket_addr().is_some() && line.socket_addr().is_some();
-    fixed.port == line.port && (any || fixed.host == line.host || !both_literal)
-}
-
-/// The number in `<dataDir>/myid`; `None` when there is no such file.
-fn read_my_id(data_dir: &Path) -> Result<Option<i64>, ConfigError> {
-    let path = data_dir.join("myid");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(source) => return Err(ConfigError::Read { path, source }),
-    };
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().next().unwrap_or_default();
-    match line.parse() {
-        Ok(id) => Ok(Some(id)),
-        Err(_) => Err(ConfigError::MyId { path, text: line.chars().take(40).collect() }),
     }
 }
 

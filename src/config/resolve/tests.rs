@@ -1,4 +1,6 @@
+use super::ensemble::version_of_file_name;
 use super::*;
+use crate::config::{DigestAlgorithm, HostPort};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -366,7 +368,7 @@ fn several_addresses_need_the_property_not_the_key() {
     let path = dir.path().join("zoo.cfg");
     std::fs::write(&path, format!("dataDir={}\n{lines}", dir.path().display())).unwrap();
     let settings = read(&Start::File(path), &[flag("zookeeper.multiAddress.enabled", "true")]).unwrap();
-    assert_eq!(settings.ensemble.unwrap().members.servers[&1].addresses.len(), 2);
+    assert_eq!(settings.ensemble.unwrap().members.servers[&ServerId(1)].addresses.len(), 2);
 }
 
 #[test]
