@@ -12,11 +12,13 @@
 //! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
+//! | [`tools`] | subcommands that are not the server | not imported by the server |
 
 pub mod auth;
 pub mod config;
 pub mod frame;
 pub mod pipeline;
 pub mod session;
+pub mod tools;
 pub mod types;
 pub mod zab;

@@ -24,7 +24,7 @@ pub fn generate(modules: &[Module]) -> Result<String, String> {
         doc(&mut out, "", &m.doc, &format!("Records of module `{}`.", m.name));
         let _ = writeln!(
             out,
-            "pub mod {} {{\n    #[allow(unused_imports)]\n    use crate::{{Error, Reader, Record, Text, Writer}};\n",
+            "#[allow(clippy::identity_op, clippy::needless_question_mark)]\npub mod {} {{\n    #[allow(unused_imports)]\n    use crate::{{Error, Reader, Record, Text, Writer}};\n",
             m.name
         );
         for c in &m.classes {
