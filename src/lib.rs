@@ -11,6 +11,8 @@
 //! | [`auth`] | who a caller is, what a list allows | what cannot be parsed matches nobody |
 //! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
+//! | [`tree`] | the znodes in memory | the same txns give the same tree and digest, replayed or live |
+//! | [`watch`] | who is told of which change | a watch is told before a read can see the change |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 //! | [`tools`] | subcommands that are not the server | not imported by the server |
 
@@ -20,5 +22,7 @@ pub mod frame;
 pub mod pipeline;
 pub mod session;
 pub mod tools;
+pub mod tree;
 pub mod types;
+pub mod watch;
 pub mod zab;
