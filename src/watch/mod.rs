@@ -18,12 +18,15 @@ mod set;
 
 use crate::{
     tree::{EffectKind, Effects, index::Index},
-    types::{AclList, ConnId, Zxid, parent_and_name},
+    types::{AclList, ConnId, Id, Zxid, parent_and_name},
 };
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use set::Set;
-use std::hash::{BuildHasher, Hasher};
+use std::{
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+};
 
 const DATA: u32 = 1;
 const CHILD: u32 = 2;
@@ -158,6 +161,7 @@ struct Conn {
     paths: Set<0>,
     /// The last event it was told of.
     heard: u64,
+    ids: Arc<[Id]>,
 }
 
 /// All watches of a server.
@@ -175,6 +179,7 @@ pub struct WatchManager {
     event: u64,
     /// Kept to be used again.
     hits: Vec<u32>,
+    nobody: Arc<[Id]>,
 }
 
 impl WatchManager {
@@ -192,6 +197,7 @@ impl WatchManager {
             recursive_count: 0,
             event: 0,
             hits: Vec::new(),
+            nobody: Arc::new([]),
         }
     }
 
@@ -268,6 +274,17 @@ impl WatchManager {
         self.conns_free.push(conn);
     }
 
+    /// Says who the caller of a connection with watches is; asked for again when a watch fires, by
+    /// [`trigger_as`](Self::trigger_as). To be called after the first watch is added and after each authentication.
+    pub fn set_ids(&mut self, conn: ConnId, ids: &Arc<[Id]>) {
+        if let Some(&slot) = self.by_id.get(&conn) {
+            let known = &mut self.conns[slot as usize].ids;
+            if !Arc::ptr_eq(known, ids) {
+                known.clone_from(ids);
+            }
+        }
+    }
+
     /// Tells of the changes of a txn, in order, and uses up the one-shot watches.
     ///
     /// `deliver` also gets the ACL that decides whether the connection may know.
@@ -276,6 +293,16 @@ impl WatchManager {
         effects: &Effects,
         zxid: Zxid,
         mut deliver: impl FnMut(ConnId, WatchEvent<'_>, &AclList),
+    ) {
+        self.trigger_as(effects, zxid, |conn, _, event, acl| deliver(conn, event, acl));
+    }
+
+    /// The same, and says who the caller of each connection is.
+    pub fn trigger_as(
+        &mut self,
+        effects: &Effects,
+        zxid: Zxid,
+        mut deliver: impl FnMut(ConnId, &[Id], WatchEvent<'_>, &AclList),
     ) {
         for effect in effects.iter() {
             if self.is_empty() {
@@ -306,7 +333,7 @@ impl WatchManager {
         table: u32,
         event: WatchEvent<'_>,
         acl: &AclList,
-        deliver: &mut impl FnMut(ConnId, WatchEvent<'_>, &AclList),
+        deliver: &mut impl FnMut(ConnId, &[Id], WatchEvent<'_>, &AclList),
     ) {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
@@ -324,7 +351,7 @@ impl WatchManager {
             let conn = &mut self.conns[conn as usize];
             if conn.heard != self.event {
                 conn.heard = self.event;
-                deliver(conn.id, event, acl);
+                deliver(conn.id, &conn.ids, event, acl);
             }
         }
         self.hits = hits;
@@ -469,7 +496,7 @@ impl WatchManager {
         if let Some(&slot) = self.by_id.get(&id) {
             return slot;
         }
-        let conn = Conn { id, paths: Set::default(), heard: 0 };
+        let conn = Conn { id, paths: Set::default(), heard: 0, ids: self.nobody.clone() };
         let slot = match self.conns_free.pop() {
             Some(slot) => {
                 self.conns[slot as usize] = conn;
