@@ -65,7 +65,7 @@ void scenario_create_modes(void) {
     create_ttl(zh, "/ttl", ZOO_PERSISTENT_WITH_TTL, 300);
     create_ttl(zh, "/ttl-s-", ZOO_PERSISTENT_SEQUENTIAL_WITH_TTL, 3600000);
     create_ttl(zh, "/ttl-max", ZOO_PERSISTENT_WITH_TTL, 0xffffffffffLL);
-    create_ttl(zh, "/ttl-parent", ZOO_PERSISTENT_WITH_TTL, 300);
+    create_ttl(zh, "/ttl-parent", ZOO_PERSISTENT_WITH_TTL, 1500);
     create(zh, "below a TTL node", "/ttl-parent/child", ZOO_PERSISTENT);
     create_ttl(zh, "/ttl-zero", ZOO_PERSISTENT_WITH_TTL, 0);
     create_ttl(zh, "/ttl-negative", ZOO_PERSISTENT_WITH_TTL, -1);

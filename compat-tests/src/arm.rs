@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 
 use crate::build_folder::root;
 use crate::diff::readable_difference;
@@ -68,40 +69,52 @@ pub fn compare_with(
     });
 }
 
-/// Runs `body` once per arm, for tests that start their own servers, and asserts that both transcripts are
-/// equal.
+/// The arms that this run compares: both, unless the environment variable `COMPAT_ARM` says otherwise, for
+/// work on a suite: `java` or `quoll` alone, or `java-twice` to see whether a suite's transcripts are the
+/// same every time. Under each of these a test still fails at its end, since Quoll was not compared.
 ///
-/// The environment variable `COMPAT_ARM` set to `java` or `quoll` runs that arm alone, to look at its
-/// transcript while working on a suite; the test then still fails, since nothing was compared.
+/// # Panics
+/// When the variable has another value.
+pub fn arms_to_run() -> Vec<Arm> {
+    match std::env::var("COMPAT_ARM").as_deref() {
+        Err(_) => Arm::both().to_vec(),
+        Ok("java") => vec![Arm::Java],
+        Ok("quoll") => vec![Arm::Quoll],
+        Ok("java-twice") => vec![Arm::Java, Arm::Java],
+        Ok(other) => panic!("COMPAT_ARM is {other}; java, quoll and java-twice are allowed"),
+    }
+}
+
+/// Runs `body` once per arm (see [`arms_to_run`]), for tests that start their own servers, and asserts that
+/// both transcripts are equal.
 ///
 /// # Panics
 /// As [`compare`].
 #[track_caller]
 pub fn compare_arms(name: &str, body: impl Fn(Arm) -> Transcript) {
-    let only = std::env::var("COMPAT_ARM").ok();
-    let mut transcripts = Vec::new();
-    for arm in Arm::both() {
-        if only.as_ref().is_some_and(|only| *only != arm.to_string()) {
-            continue;
-        }
-        let transcript = body(arm);
+    let arms = arms_to_run();
+    let transcripts: Vec<Transcript> = arms.iter().map(|&arm| body(arm)).collect();
+    for (arm, transcript) in arms.iter().zip(&transcripts) {
         assert!(!transcript.trim().is_empty(), "{name}: the {arm} arm has an empty transcript");
-        let dir = root().join("transcripts");
-        std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
-        let path = dir.join(format!("{name}.{arm}.txt"));
-        std::fs::write(&path, &transcript).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
-        transcripts.push((transcript, path));
+        let path = transcript_path(name, *arm);
+        std::fs::write(&path, transcript).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
     }
-    match &transcripts[..] {
-        [(java, java_path), (quoll, quoll_path)] => {
-            if let Some(difference) = readable_difference(java, quoll) {
-                panic!(
-                    "{name}: Quoll (+) answers otherwise than Java (-)\n{difference}\nwhole transcripts: {} {}",
-                    java_path.display(),
-                    quoll_path.display()
-                );
-            }
-        }
-        _ => panic!("{name}: one arm alone ran as COMPAT_ARM asked, so nothing was compared"),
+    if let [reference, other] = &transcripts[..]
+        && let Some(difference) = readable_difference(reference, other)
+    {
+        panic!(
+            "{name}: {} (+) answers otherwise than {} (-)\n{difference}\nwhole transcripts: {} {}",
+            arms[1],
+            arms[0],
+            transcript_path(name, arms[0]).display(),
+            transcript_path(name, arms[1]).display()
+        );
     }
+    assert_eq!(arms, Arm::both(), "{name}: COMPAT_ARM is set, so Quoll was not compared with Java");
+}
+
+fn transcript_path(name: &str, arm: Arm) -> PathBuf {
+    let dir = root().join("transcripts");
+    std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
+    dir.join(format!("{name}.{arm}.txt"))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use compat_tests::arm::arms_to_run;
 use compat_tests::build_folder::{crate_dir, entry, root, sources_key};
 use compat_tests::diff::readable_difference;
 use compat_tests::ports::Ports;
@@ -28,15 +29,11 @@ type Outcomes = BTreeMap<String, String>;
 #[test]
 fn every_test_of_kazoo_has_the_same_outcome_on_both_servers() {
     let python = python_environment();
-    let arms: Vec<Arm> = match std::env::var("COMPAT_ARM").as_deref() {
-        Ok("java") => vec![Arm::Java],
-        Ok("quoll") => vec![Arm::Quoll],
-        _ => Arm::both().to_vec(),
-    };
+    let arms = arms_to_run();
     // Both at once: these tests wait more than they work.
     let outcomes = run_on_all(&python, &arms, &[]);
     let [java, quoll] = &outcomes[..] else {
-        panic!("one arm alone ran as COMPAT_ARM asked, so nothing was compared: {}", listing(&outcomes[0]));
+        panic!("COMPAT_ARM is set, so Quoll was not compared with Java:\n{}", listing(&outcomes[0]));
     };
     assert!(java.len() > 400, "kazoo has become a suite of only {} tests", java.len());
 
