@@ -13,6 +13,9 @@
 //! - [`tools`]: the programs a machine must have, and what to install when one is missing;
 //! - [`process`]: a child process that does not outlive the test;
 //! - [`ports`]: ports that concurrent test processes do not fight over;
+//! - [`drivers`]: the programs that drive the stock Java clients;
+//! - [`raw`]: a small client of our own that shows every byte a stock client hides;
+//! - [`wire`]: recorded conversations, replayed byte for byte;
 //! - [`diff`]: the readable difference of two transcripts.
 //!
 //! Everything here panics instead of returning errors: a test is its only caller, and the message is
@@ -22,12 +25,15 @@ pub mod arm;
 pub mod build_folder;
 pub mod client;
 pub mod diff;
+pub mod drivers;
 pub mod ports;
 pub mod process;
 pub mod quoll;
+pub mod raw;
 pub mod server;
 pub mod tools;
 pub mod upstream;
+pub mod wire;
 
 pub use arm::{Arm, Transcript, compare, compare_with};
 pub use server::{Server, ServerBuilder};

@@ -1,0 +1,61 @@
+//! The Java programs under `java/drivers` that drive the stock Java clients, built by Maven.
+//!
+//! One JVM drives both arms, since starting one costs more than most suites.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::arm::{Arm, Transcript, compare_arms};
+use crate::build_folder::{crate_dir, entry, root, sources_key};
+use crate::server::{Server, ServerBuilder};
+use crate::tools::{Tool, run};
+
+/// The class path of the drivers and their clients, built when stale.
+pub fn classpath() -> String {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(|| {
+        let key = sources_key(&["java/drivers/pom.xml", "java/drivers/src"]);
+        entry("java-drivers", &key, |dir| {
+            run(Tool::Maven
+                .command()
+                .args(["-q", "-B", "package", "-f"])
+                .arg(crate_dir().join("java/drivers/pom.xml"))
+                .arg(format!("-Dbuild.dir={}", dir.display())));
+        })
+    });
+    format!("{}/compat-drivers.jar:{}/lib/*", dir.display(), dir.display())
+}
+
+/// Starts a server of each arm, lets one JVM run `suite` against both and asserts that their transcripts
+/// are equal. `name` is as in [`compare_arms`].
+///
+/// # Panics
+/// When a server does not start, the suite ends early at the Java arm, or the transcripts differ.
+#[track_caller]
+pub fn compare_suite(name: &str, suite: &str, configure: impl Fn(ServerBuilder) -> ServerBuilder) {
+    let only = std::env::var("COMPAT_ARM").ok();
+    let wanted = |arm: &Arm| only.as_ref().is_none_or(|only| *only == arm.to_string());
+    let classpath = classpath();
+    let servers: Vec<Server> =
+        Arm::both().into_iter().filter(wanted).map(|arm| configure(arm.server()).start()).collect();
+    let out_dir = tempfile::tempdir().expect("a temporary folder can be created");
+    let file = |arm: Arm| out_dir.path().join(arm.to_string());
+
+    let mut java = Tool::Java.command();
+    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]);
+    java.args(["-cp", &classpath, "quoll.compat.Main", suite]);
+    java.args(servers.iter().map(|s| format!("{}={}", s.address(), file(s.arm()).display())));
+    let output = java.output().unwrap_or_else(|e| panic!("cannot start Java: {e}"));
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let dir = root().join("transcripts");
+    std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
+    let logs = dir.join(format!("{name}.servers.txt"));
+    let text: String = servers.iter().map(|s| format!("== {}\n{}\n", s.arm(), s.log())).collect();
+    std::fs::write(&logs, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", logs.display()));
+    compare_arms(name, |arm| -> Transcript {
+        std::fs::read_to_string(file(arm))
+            .unwrap_or_else(|e| panic!("{suite} wrote no transcript for {arm} ({e}); it printed:\n{printed}"))
+    });
+    assert!(output.status.success(), "{suite} failed at both servers:\n{printed}");
+}
