@@ -14,13 +14,17 @@
 //! | [`tree`] | the znodes in memory | the same txns give the same tree and digest, replayed or live |
 //! | [`watch`] | who is told of which change | a watch is told before a read can see the change |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
+//! | [`storage`] | log, snapshots, recovery | what was forced is found again |
 //! | [`tools`] | subcommands that are not the server | not imported by the server |
+//! | [`sim`] | disks that forget and fail, for tests | a run is its seed |
 
 pub mod auth;
 pub mod config;
 pub mod frame;
 pub mod pipeline;
 pub mod session;
+pub mod sim;
+pub mod storage;
 pub mod tools;
 pub mod tree;
 pub mod types;

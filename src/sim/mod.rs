@@ -1,0 +1,6 @@
+//! A seeded world for tests: the code that ships runs in it unchanged, and a run is its seed.
+//!
+//! Start reading at [`disk::FakeDisk`].
+
+pub mod disk;
+pub mod rng;

@@ -1,0 +1,33 @@
+//! Snapshots: the whole tree and the sessions in one file.
+//!
+//! ```text
+//! header     magic "ZKSN" u32 │ version 2 u32 │ dbid −1 i64
+//! sessions   count i32 │ (session i64 │ timeout in ms i32)*
+//! ACLs       count i32 │ (number i64 │ list)*
+//! znodes     (path │ data │ ACL number i64 │ stat 60 bytes)*  parent before child, "" is the root │ path "/"
+//! seal       Adler-32 of everything before it u64 │ "/"
+//! digest     zxid i64 │ version i32 │ digest i64 │ seal            as the writer was set
+//! last zxid  zxid i64 │ seal                                       as the writer was set
+//! ```
+//! The file may be compressed as a whole: `.gz`, or `.snappy` in the framing of xerial's snappy-java.
+//!
+//! Invariants: a file of ours is complete and forced before it gets its name, and is the exact state after the zxid
+//! in its name. A file of upstream may hold more than that ("fuzzy"), never less.
+//!
+//! Upstream counterparts: `FileSnap`, `SnapStream`, `DataTree.serialize`. Start reading at [`read_snapshot`] and
+//! [`SnapshotWriter`].
+
+mod read;
+mod stream;
+mod write;
+mod xerial;
+
+pub use read::{Digest, SnapshotSink, SnapshotTrailer, looks_valid, read_snapshot};
+pub use write::{SnapshotOptions, SnapshotWriter, remove_leftovers};
+
+/// First four bytes of a snapshot: "ZKSN".
+const SNAPSHOT_MAGIC: u32 = 0x5a4b_534e;
+/// What snapshots have where logs have 0.
+const DB_ID: i64 = -1;
+/// Upstream's `DigestCalculator.DIGEST_VERSION`; before it digests were written as text.
+const DIGEST_VERSION: i32 = 2;

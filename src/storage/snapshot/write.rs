@@ -1,0 +1,174 @@
+use super::stream::StreamWriter;
+use super::{DB_ID, Digest, SNAPSHOT_MAGIC};
+use crate::storage::names::snapshot_name;
+use crate::storage::{Compression, Disk, OpenMode, StorageError};
+use crate::types::{Acl, AclList, SessionId, StatPersisted, Zxid};
+use quoll_jute::{Record, Writer, data, persistence};
+use simd_adler32::Adler32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Names of files under way begin with this. Upstream takes no such name for a snapshot, whatever the file holds.
+const TEMPORARY: &str = "tmp.";
+/// Encoded bytes collected before they are hashed and handed on.
+const CHUNK: usize = 128 << 10;
+
+/// How snapshots are written. All of it is upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// `<dataDir>/version-2`
+    pub dir: PathBuf,
+    /// `snapshot.compression.method`
+    pub compression: Compression,
+    /// `serializeLastProcessedZxid.enabled`
+    pub last_zxid: bool,
+}
+
+/// Writes one snapshot: sessions and ACLs at the start, znodes, [`Self::finish`]. The file gets its name when it is
+/// complete and forced; until then, and when the writer is dropped, only a temporary file exists.
+///
+/// Upstream counterpart: `FileSnap.serialize` with `AtomicFileOutputStream`.
+pub struct SnapshotWriter {
+    disk: Arc<dyn Disk>,
+    options: SnapshotOptions,
+    zxid: Zxid,
+    temporary: PathBuf,
+    out: Option<StreamWriter>,
+    hash: Adler32,
+    buf: Vec<u8>,
+}
+
+impl SnapshotWriter {
+    /// Begins the snapshot of the state after `zxid`.
+    ///
+    /// # Errors
+    /// Any failure of the disk.
+    pub fn create<'a>(
+        disk: Arc<dyn Disk>,
+        options: &SnapshotOptions,
+        zxid: Zxid,
+        sessions: &[(SessionId, i32)],
+        acls: impl ExactSizeIterator<Item = (i64, &'a AclList)>,
+    ) -> Result<Self, StorageError> {
+        let temporary = options.dir.join(format!("{TEMPORARY}{}", snapshot_name(zxid, options.compression)));
+        let file =
+            disk.open(&temporary, OpenMode::Replace).map_err(StorageError::io("create", &temporary))?;
+        let mut this = Self {
+            disk,
+            options: options.clone(),
+            zxid,
+            temporary,
+            out: None,
+            hash: Adler32::new(),
+            buf: Vec::with_capacity(CHUNK * 2),
+        };
+        this.out = Some(
+            StreamWriter::new(file, options.compression)
+                .map_err(StorageError::io("write", &this.temporary))?,
+        );
+        let w = &mut Writer::new(&mut this.buf);
+        persistence::FileHeader { magic: SNAPSHOT_MAGIC as i32, version: 2, dbid: DB_ID }.write(w);
+        w.length(sessions.len());
+        for (session, timeout_ms) in sessions {
+            w.long(session.0);
+            w.int(*timeout_ms);
+        }
+        w.length(acls.len());
+        for (index, list) in acls {
+            w.long(index);
+            w.vector(Some(list), |w, a: &Acl| data::Acl::from(a).write(w));
+        }
+        this.pass_on()?;
+        Ok(this)
+    }
+
+    /// Adds a znode. Parents come before their children; the path of the root is "".
+    ///
+    /// # Errors
+    /// Any failure of the disk; the snapshot cannot be finished then.
+    pub fn node(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: i64,
+        stat: &StatPersisted,
+    ) -> Result<(), StorageError> {
+        let w = &mut Writer::new(&mut self.buf);
+        w.text(Some(path));
+        w.buffer(data);
+        w.long(acl);
+        stat.write(w);
+        if self.buf.len() >= CHUNK { self.pass_on() } else { Ok(()) }
+    }
+
+    /// Completes, forces and names the file. `digest` is the tree's, when digests are enabled. Returns the path and
+    /// the length in bytes.
+    ///
+    /// # Errors
+    /// Any failure of the disk. A file of this name that was there before is unharmed then.
+    pub fn finish(mut self, digest: Option<Digest>) -> Result<(PathBuf, u64), StorageError> {
+        Writer::new(&mut self.buf).text(Some("/"));
+        self.seal()?;
+        if let Some(Digest { zxid, version, value }) = digest {
+            let w = &mut Writer::new(&mut self.buf);
+            w.long(zxid.0);
+            w.int(version);
+            w.long(value);
+            self.seal()?;
+        }
+        if self.options.last_zxid {
+            Writer::new(&mut self.buf).long(self.zxid.0);
+            self.seal()?;
+        }
+        let out = self.out.take().expect("taken only here");
+        let len = out.finish().map_err(StorageError::io("write", &self.temporary))?;
+        let dir = &self.options.dir;
+        let path = dir.join(snapshot_name(self.zxid, self.options.compression));
+        self.disk.rename(&self.temporary, &path).map_err(StorageError::io("name", &path))?;
+        self.disk.sync_dir(dir).map_err(StorageError::io("force", dir))?;
+        Ok((path, len))
+    }
+
+    fn seal(&mut self) -> Result<(), StorageError> {
+        self.pass_on()?;
+        let sum = self.hash.finish();
+        let w = &mut Writer::new(&mut self.buf);
+        w.long(i64::from(sum));
+        w.text(Some("/"));
+        self.pass_on()
+    }
+
+    fn pass_on(&mut self) -> Result<(), StorageError> {
+        self.hash.write(&self.buf);
+        let out = self.out.as_mut().expect("there until finished");
+        out.write_all(&self.buf).map_err(StorageError::io("write", &self.temporary))?;
+        self.buf.clear();
+        Ok(())
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next start.
+        if self.out.take().is_some() {
+            let _ = self.disk.remove(&self.temporary);
+        }
+    }
+}
+
+/// Removes what a crash left of snapshots under way. Returns the names.
+///
+/// # Errors
+/// When the directory cannot be listed or a file not removed.
+pub fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, StorageError> {
+    let prefix = format!("{TEMPORARY}snapshot.");
+    let mut names = Vec::new();
+    for entry in disk.list(dir).map_err(StorageError::io("list", dir))? {
+        if !entry.is_dir && entry.name.starts_with(&prefix) {
+            let path = dir.join(&entry.name);
+            disk.remove(&path).map_err(StorageError::io("remove", &path))?;
+            names.push(entry.name);
+        }
+    }
+    Ok(names)
+}
