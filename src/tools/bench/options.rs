@@ -73,6 +73,9 @@ pub struct CommonArgs {
     /// Process id of the server: report its processor time and resident memory too
     #[arg(long)]
     pub pid: Option<u32>,
+    /// With --pid of a Java server: count live bytes after a collection (by jcmd) instead of resident memory
+    #[arg(long, requires = "pid")]
+    pub java_live: bool,
     /// Write the result as JSON to standard output
     #[arg(long)]
     pub json: bool,
