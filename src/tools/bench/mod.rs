@@ -9,6 +9,7 @@
 //!
 //! No upstream counterpart (its own benchmarks are external tools). Start at [`run`], then [`drive`].
 
+mod compare;
 mod connection;
 mod drive;
 mod echo;
@@ -27,6 +28,7 @@ mod tests;
 mod wire;
 mod workload;
 
+pub use compare::CompareArgs;
 pub use drive::Pace;
 pub use error::Error;
 pub use measure::Latency;
@@ -65,6 +67,7 @@ pub fn run(args: &BenchArgs) -> Result<bool, Error> {
         Command::Fanout(args) => (&args.common, fanout::run(args)?),
         Command::Storm(args) => (&args.common, storm::run(args)?),
         Command::Idle(args) => (&args.common, idle::run(args)?),
+        Command::Compare(args) => return compare::run(args),
         Command::EchoServer(args) => return echo::run(args).map(|()| true),
     };
     if common.json {
