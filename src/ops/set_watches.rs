@@ -54,13 +54,13 @@ fn one_shot(
     child: Paths<'_, '_>,
 ) -> Result<(), ErrorCode> {
     each(cx, data, WatchMode::Data, |node| match node {
-        None => Some(EventKind::Deleted),
-        Some(node) => (node.stat().mzxid > relative_zxid).then_some(EventKind::DataChanged),
+        None => Some(EventKind::NodeDeleted),
+        Some(node) => (node.stat().mzxid > relative_zxid).then_some(EventKind::NodeDataChanged),
     })?;
-    each(cx, exist, WatchMode::Data, |node| node.map(|_| EventKind::Created))?;
+    each(cx, exist, WatchMode::Data, |node| node.map(|_| EventKind::NodeCreated))?;
     each(cx, child, WatchMode::Child, |node| match node {
-        None => Some(EventKind::Deleted),
-        Some(node) => (node.stat().pzxid > relative_zxid).then_some(EventKind::ChildrenChanged),
+        None => Some(EventKind::NodeDeleted),
+        Some(node) => (node.stat().pzxid > relative_zxid).then_some(EventKind::NodeChildrenChanged),
     })
 }
 

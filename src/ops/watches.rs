@@ -7,11 +7,7 @@ use quoll_jute::client::{AddWatchRequest, CheckWatchesRequest};
 /// addWatch: mode. Neither path nor znode nor ACL is checked.
 pub(super) fn add(cx: &mut ReadCx<'_>, body: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
     let request: AddWatchRequest<'_> = decode(body, cx.config)?;
-    let mode = match request.mode {
-        0 => WatchMode::Persistent,
-        1 => WatchMode::PersistentRecursive,
-        _ => return Err(ErrorCode::MarshallingError),
-    };
+    let mode = WatchMode::from_add_watch(request.mode).ok_or(ErrorCode::MarshallingError)?;
     cx.watches.add(request.path.as_deref().ok_or(ErrorCode::MarshallingError)?, mode);
     Writer::new(out).int(0);
     Ok(())
@@ -33,14 +29,7 @@ fn with_watches(
     found: impl FnOnce(&mut ReadCx<'_>, &str, WatcherType) -> bool,
 ) -> Result<(), ErrorCode> {
     let request: CheckWatchesRequest<'_> = decode(body, cx.config)?;
-    let watcher_type = match request.type_ {
-        1 => WatcherType::Children,
-        2 => WatcherType::Data,
-        3 => WatcherType::Any,
-        4 => WatcherType::Persistent,
-        5 => WatcherType::PersistentRecursive,
-        _ => return Err(ErrorCode::MarshallingError),
-    };
+    let watcher_type = WatcherType::from_code(request.type_).ok_or(ErrorCode::MarshallingError)?;
     let path = request.path.as_deref().ok_or(ErrorCode::MarshallingError)?;
     if found(cx, path, watcher_type) { Ok(()) } else { Err(ErrorCode::NoWatcher) }
 }

@@ -79,11 +79,11 @@ fn watches_that_fired_while_the_client_was_away_are_told_at_once() {
     assert_eq!(
         sent,
         [
-            (Deleted, "/gone"),
-            (DataChanged, "/changed"),
-            (Created, "/same"),
-            (Deleted, "/gone"),
-            (ChildrenChanged, "/parent")
+            (NodeDeleted, "/gone"),
+            (NodeDataChanged, "/changed"),
+            (NodeCreated, "/same"),
+            (NodeDeleted, "/gone"),
+            (NodeChildrenChanged, "/parent")
         ]
     );
     let set: Vec<_> = w.watches.set.drain(..).collect();
