@@ -85,7 +85,11 @@ fn walk(dir: &Path, found: &mut Vec<Source>, root: &Path) {
                 Some(rest) => rest.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_string(),
                 None => String::new(),
             };
-            let shipped = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            let shipped = match path.file_name() {
+                // Unit tests in a file of their own.
+                Some(file) if file == "tests.rs" => "",
+                _ => text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default(),
+            };
             let code =
                 shipped.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
             found.push(Source { module, name, code, lines: text.lines().count() });

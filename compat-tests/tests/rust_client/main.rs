@@ -2,7 +2,6 @@
 
 mod acls_and_users;
 mod calls;
-mod limits;
 mod modes;
 mod notes;
 mod recipes;

@@ -87,10 +87,9 @@ pub(super) fn run(
                 let running = &running;
                 scope.spawn(move || {
                     let mut worker = Worker::new(drive, connections, number, threads)?;
-                    worker.run(running)?;
-                    let connections: Vec<_> =
-                        worker.slots.into_iter().filter_map(|slot| slot.connection).collect();
-                    Ok((worker.tally, connections))
+                    let outcome = worker.run(running);
+                    connection::close(worker.slots.into_iter().filter_map(|slot| slot.connection).collect());
+                    outcome.map(|()| worker.tally)
                 })
             })
             .collect();
@@ -99,11 +98,8 @@ pub(super) fn run(
             drive.window.finish();
         }
         let mut tally = Tally::new();
-        // Sessions, and the watches they hold, last until everything has been observed.
         for worker in workers {
-            let (from_worker, connections) = worker.join().expect("a generator thread does not panic")?;
-            tally.merge(from_worker);
-            connection::close(connections);
+            tally.merge(worker.join().expect("a generator thread does not panic")?);
         }
         observed.map(|()| tally)
     })
