@@ -134,6 +134,16 @@ pub enum StorageError {
         /// What is wrong with it.
         source: crate::types::TxnError,
     },
+    /// The log creates more znodes than this server can hold.
+    #[error(
+        "the tree is full at {nodes} znodes when transaction {zxid} is replayed; no server of this kind can hold more"
+    )]
+    TooManyNodes {
+        /// The transaction that creates one too many.
+        zxid: Zxid,
+        /// Znodes so far.
+        nodes: usize,
+    },
     /// A new log file may not replace an old one.
     #[error(
         "transaction log {} exists and holds transactions, so a new log beginning at {zxid} cannot be made: two \

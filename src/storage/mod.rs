@@ -13,24 +13,30 @@
 //! * the torn end of a log is told from damage; over damage recovery stops with an error that names the place;
 //! * files are those of Java servers, in both directions. Settings of the writer need not be those of the reader.
 //!
-//! Upstream counterpart: package `server.persistence`. Start reading at [`LogWriter`], then `log/tail.rs` for what
-//! a crash leaves behind.
+//! Upstream counterpart: package `server.persistence`. Start reading at [`recover`] and [`LogWriter`], then
+//! `log/tail.rs` for what a crash leaves behind.
 
 pub mod disk;
 mod epochs;
 mod error;
 pub mod log;
 mod names;
+mod options;
 mod purge;
+mod recovery;
 pub mod snapshot;
 
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode, RealDisk};
 pub use epochs::{EpochKind, read_epoch, write_epoch};
 pub use error::StorageError;
-pub use log::{LogCursor, LogOptions, LogStats, LogWriter, Record, SnapshotPace, encode_record, truncate};
+pub use log::{
+    LogCursor, LogOptions, LogStats, LogWriter, Record, SnapshotPace, TornTail, encode_record, truncate,
+};
 pub use names::{
     Compression, LogFile, SnapshotFile, VERSION_DIR, list_logs, list_snapshots, log_name, parse_log_name,
     parse_snapshot_name, snapshot_name,
 };
+pub use options::StorageOptions;
 pub use purge::{RETAIN_MIN, purge};
+pub use recovery::{OnProgress, Phase, Progress, Recovered, recover, save_now};
 pub use snapshot::{Digest, SnapshotOptions, SnapshotWriter};

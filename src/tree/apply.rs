@@ -270,9 +270,11 @@ impl Tree {
     }
 
     /// Sets the data of `/zookeeper/config` outside of any txn, as a member of an ensemble does with its
-    /// configuration. Version −1, mzxid the configuration's version. Not part of the digest.
+    /// configuration, and creates it where it is missing. Version −1, mzxid the configuration's version. Not part of
+    /// the digest.
     pub fn set_config(&mut self, data: &[u8], config_version: i64, time_ms: i64) {
         let at = At { session: SessionId::NONE, zxid: config_version, time_ms };
+        self.add_config_node();
         self.set_data(at, super::CONFIG_PATH, Some(data), -1, &mut Effects::disabled());
     }
 }

@@ -154,11 +154,11 @@ impl TreeLoader {
         self.tree.node_count()
     }
 
-    /// The tree: unused ACLs dropped, `/zookeeper/config` added if missing, quotas counted.
+    /// The tree: unused ACLs dropped, quotas counted. A snapshot of a server before 3.5 has no `/zookeeper/config`, and
+    /// a standalone server does not add it; [`Tree::set_config`] does.
     pub fn finish(mut self, last_zxid: Zxid) -> Tree {
         self.tree.quota_setup();
         self.tree.acls.purge_unused();
-        self.tree.add_config_node();
         self.tree.last_zxid = last_zxid;
         self.tree
     }
