@@ -10,6 +10,7 @@
 //! | [`frame`] | where packets begin and end | a length never makes us allocate |
 //! | [`auth`] | who a caller is, what a list allows | what cannot be parsed matches nobody |
 //! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
+//! | [`ops`] | what each operation does | the first failing check decides, in upstream's order |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`tree`] | the znodes in memory | the same txns give the same tree and digest, replayed or live |
 //! | [`watch`] | who is told of which change | a watch is told before a read can see the change |
@@ -23,6 +24,7 @@ pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod frame;
+pub mod ops;
 pub mod pipeline;
 pub mod session;
 pub mod sim;

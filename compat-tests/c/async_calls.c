@@ -108,6 +108,42 @@ static void refused_calls(zhandle_t *zh) {
           zoo_aremove_all_watches(zh, "/a", ZWATCHTYPE_ANY, 0, (void_completion_t *)on_void, "aremove_all_watches"));
 }
 
+/* Calls that set watches with functions of their own, and the rarer creations. */
+static void watching_calls(zhandle_t *zh) {
+    const struct ACL_vector *open = &ZOO_OPEN_ACL_UNSAFE;
+    start("awget", zoo_awget(zh, "/a", queue_event, "awget", on_data, "awget /a"));
+    start("awexists", zoo_awexists(zh, "/a/w", queue_event, "awexists", on_stat, "awexists /a/w"));
+    start("awget_children",
+          zoo_awget_children(zh, "/a", queue_event, "awget_children", on_strings, "awget_children /a"));
+    start("awget_children2",
+          zoo_awget_children2(zh, "/a/e", queue_event, "awget_children2", on_strings_stat, "awget_children2 /a/e"));
+    start("awgetconfig", zoo_awgetconfig(zh, queue_event, "awgetconfig", on_data, "awgetconfig"));
+    start("acreate_ttl", zoo_acreate_ttl(zh, "/a/w", "", 0, open, ZOO_PERSISTENT_WITH_TTL, 3600000, on_string,
+                                         "acreate_ttl /a/w"));
+    start("acreate2_ttl", zoo_acreate2_ttl(zh, "/a/ttl-", "", 0, open, ZOO_PERSISTENT_SEQUENTIAL_WITH_TTL, 3600000,
+                                           on_string_stat, "acreate2_ttl /a/ttl-"));
+    start("aset", zoo_aset(zh, "/a", "seen", 4, -1, on_stat, "aset /a"));
+    start("adelete", zoo_adelete(zh, "/a/e", -1, on_void, "adelete /a/e"));
+}
+
+/* The operations and results of a transaction live until its completion. */
+static zoo_op_t ops[3];
+static zoo_op_result_t results[3];
+static char made[3][64];
+
+static void transactions(zhandle_t *zh) {
+    const struct ACL_vector *open = &ZOO_OPEN_ACL_UNSAFE;
+    zoo_create_op_init(&ops[0], "/a/m-", "x", 1, open, ZOO_PERSISTENT_SEQUENTIAL, made[0], sizeof made[0]);
+    zoo_set_op_init(&ops[1], "/a", "y", 1, -1, NULL);
+    zoo_check_op_init(&ops[2], "/a", 99);
+    start("amulti", zoo_amulti(zh, 2, ops, results, on_void, "amulti"));
+    wait_for_all();
+    printf("  %s %s %s\n", code_name(results[0].err), made[0], code_name(results[1].err));
+    start("amulti", zoo_amulti(zh, 3, ops, results, on_void, "amulti that fails"));
+    wait_for_all();
+    for (int i = 0; i < 3; i++) printf("  %s\n", code_name(results[i].err));
+}
+
 void scenario_async_calls(void) {
     zhandle_t *zh = client = connect_client(10000, NULL);
     const struct ACL_vector *open = &ZOO_OPEN_ACL_UNSAFE;
@@ -136,6 +172,14 @@ void scenario_async_calls(void) {
     section("every call, refused");
     refused_calls(zh);
     wait_for_all();
+
+    section("with watches");
+    watching_calls(zh);
+    wait_for_all();
+    say_events(zh, "of the watches");
+
+    section("transactions");
+    transactions(zh);
 
     section("a thousand writes and reads in flight");
     static char paths[500][32];

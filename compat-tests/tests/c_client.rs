@@ -16,7 +16,7 @@ fn every_synchronous_call_answers_alike() {
 
 #[test]
 fn every_asynchronous_call_answers_alike_and_in_order() {
-    scenario("async_calls", |server| server);
+    scenario("async_calls", |server| server.property("zookeeper.extendedTypesEnabled", true));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn every_test_of_kazoo_has_the_same_outcome_on_both_servers() {
     let python = python_environment();
     let arms = arms_to_run();
     // Both at once: these tests wait more than they work.
-    let outcomes = run_on_all(&python, &arms, &[]);
+    let outcomes = run_on_all(&python, &arms);
     let [java, quoll] = &outcomes[..] else {
         panic!("COMPAT_ARM is set, so Quoll was not compared with Java:\n{}", listing(&outcomes[0]));
     };
@@ -41,17 +41,20 @@ fn every_test_of_kazoo_has_the_same_outcome_on_both_servers() {
         java.keys().chain(quoll.keys()).filter(|name| java.get(*name) != quoll.get(*name)).collect();
     differing.sort();
     differing.dedup();
-    if differing.is_empty() {
-        return;
+    if !differing.is_empty() {
+        // Some of kazoo's tests depend on timing. A difference counts when it is there a second time, with
+        // nothing else running.
+        eprintln!("once more, for their outcomes differ: {differing:#?}");
+        let again: Vec<Outcomes> =
+            (0..).zip(&arms).map(|(number, &arm)| run_suite(&python, arm, number, &differing)).collect();
+        if let Some(difference) = readable_difference(&listing(&again[0]), &listing(&again[1])) {
+            panic!(
+                "outcomes on Quoll (+) differ from those on Java (-):\n{difference}\n{}",
+                where_logs_are()
+            );
+        }
     }
-    // Some of kazoo's tests depend on timing. A difference counts when it is there a second time, with
-    // nothing else running.
-    eprintln!("once more, for their outcomes differ: {differing:#?}");
-    let again: Vec<Outcomes> =
-        arms.iter().map(|&arm| run_on_all(&python, &[arm], &differing).remove(0)).collect();
-    if let Some(difference) = readable_difference(&listing(&again[0]), &listing(&again[1])) {
-        panic!("outcomes on Quoll (+) differ from those on Java (-):\n{difference}\n{}", where_logs_are());
-    }
+    assert_eq!(arms, Arm::both(), "COMPAT_ARM is set, so Quoll was not compared with Java");
 }
 
 fn where_logs_are() -> String {
@@ -62,18 +65,21 @@ fn listing(outcomes: &Outcomes) -> String {
     outcomes.iter().map(|(name, outcome)| format!("{name}: {outcome}\n")).collect()
 }
 
-/// Runs the suite, or only the named tests, on all the arms at once.
-fn run_on_all(python: &Path, arms: &[Arm], only: &[&String]) -> Vec<Outcomes> {
+/// Runs the suite on all the arms at once.
+fn run_on_all(python: &Path, arms: &[Arm]) -> Vec<Outcomes> {
     std::thread::scope(|scope| {
-        let running: Vec<_> =
-            arms.iter().map(|&arm| scope.spawn(move || run_suite(python, arm, only))).collect();
+        let running: Vec<_> = (0..)
+            .zip(arms)
+            .map(|(number, &arm)| scope.spawn(move || run_suite(python, arm, number, &[])))
+            .collect();
         running.into_iter().map(|thread| thread.join().expect("the suite can be run")).collect()
     })
 }
 
-fn run_suite(python: &Path, arm: Arm, only: &[&String]) -> Outcomes {
+/// Runs the suite, or only the named tests, on one arm. `number` keeps two runs on the same arm apart.
+fn run_suite(python: &Path, arm: Arm, number: usize, only: &[&String]) -> Outcomes {
     let round = if only.is_empty() { "first" } else { "again" };
-    let dir = root().join("kazoo-run").join(format!("{arm}-{round}"));
+    let dir = root().join("kazoo-run").join(format!("{number}-{arm}-{round}"));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(dir.join("bin")).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
     install_launcher(arm, &dir.join("bin/java"));

@@ -2,6 +2,7 @@
 
 mod acls_and_users;
 mod calls;
+mod limits;
 mod modes;
 mod notes;
 mod recipes;

@@ -87,9 +87,10 @@ pub(super) fn run(
                 let running = &running;
                 scope.spawn(move || {
                     let mut worker = Worker::new(drive, connections, number, threads)?;
-                    let outcome = worker.run(running);
-                    connection::close(worker.slots.into_iter().filter_map(|slot| slot.connection).collect());
-                    outcome.map(|()| worker.tally)
+                    worker.run(running)?;
+                    let connections: Vec<_> =
+                        worker.slots.into_iter().filter_map(|slot| slot.connection).collect();
+                    Ok((worker.tally, connections))
                 })
             })
             .collect();
@@ -98,8 +99,11 @@ pub(super) fn run(
             drive.window.finish();
         }
         let mut tally = Tally::new();
+        // Sessions, and the watches they hold, last until everything has been observed.
         for worker in workers {
-            tally.merge(worker.join().expect("a generator thread does not panic")?);
+            let (from_worker, connections) = worker.join().expect("a generator thread does not panic")?;
+            tally.merge(from_worker);
+            connection::close(connections);
         }
         observed.map(|()| tally)
     })

@@ -14,11 +14,15 @@ use std::io::{ErrorKind, Read, Write};
 const LISTENER: Token = Token(usize::MAX);
 const READ_LEN: usize = 64 << 10;
 
-/// Serves until the process is ended.
+/// Says where it listens and serves until the process is ended.
 pub(super) fn run(args: &EchoArgs) -> Result<(), Error> {
-    let mut listener = TcpListener::bind(args.listen).map_err(Error::io("listening"))?;
-    let address = listener.local_addr().map_err(Error::io("listening"))?;
-    println!("{address}");
+    let listener = TcpListener::bind(args.listen).map_err(Error::io("listening"))?;
+    println!("{}", listener.local_addr().map_err(Error::io("listening"))?);
+    serve(listener, args)
+}
+
+/// Serves for ever.
+pub(super) fn serve(mut listener: TcpListener, args: &EchoArgs) -> Result<(), Error> {
     let mut poll = Poll::new().map_err(Error::io("creating a selector"))?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)

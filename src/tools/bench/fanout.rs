@@ -39,7 +39,7 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report, Error> {
     let mut tally = Tally::new();
     // The first round fills caches and is not counted.
     fan.round(&window, &mut Tally::new())?;
-    let before = observe(args.common.pid)?;
+    let before = observe(&args.common)?;
     window.begin();
     let mut all_ns = histogram();
     for round in 0..args.rounds {
@@ -47,7 +47,7 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report, Error> {
         progress.update(&window, round as f64 / args.rounds as f64);
     }
     window.finish();
-    let after = observe(args.common.pid)?;
+    let after = observe(&args.common)?;
     drop(progress);
     connection::close(fan.connections);
     if !args.common.keep {

@@ -16,11 +16,11 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
     raise_file_limit();
     let dial = args.common.dial(args.source_addresses)?;
     let window = Window::new();
-    let before_open = observe(args.common.pid)?;
+    let before_open = observe(&args.common)?;
     let started = Instant::now();
     let mut connections = connection::open(&dial, 0..args.sessions)?;
     let opened = started.elapsed();
-    let before = observe(args.common.pid)?;
+    let before = observe(&args.common)?;
     window.begin();
 
     let mut progress = Progress::new("idle", args.common.quiet);
@@ -52,7 +52,7 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
         }
     }
     window.finish();
-    let after = observe(args.common.pid)?;
+    let after = observe(&args.common)?;
     drop(progress);
     for connection in &mut connections {
         if let Err(error) = connection.receive(&mut buffer, |_| Ok(())) {
@@ -66,7 +66,7 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
         .with("sessions", args.sessions)
         .with_more("sessions_opened_per_s", args.sessions as f64 / opened.as_secs_f64());
     if let (Some(first), Some(last)) = (before_open.0, after.0) {
-        let grown = last.rss_bytes as f64 - first.rss_bytes as f64;
+        let grown = last.used_bytes() as f64 - first.used_bytes() as f64;
         report = report.with_more("bytes_per_session", grown / args.sessions as f64);
     }
     if let Some(server) = &report.server {

@@ -9,6 +9,7 @@
 //!
 //! No upstream counterpart (its own benchmarks are external tools). Start at [`run`], then [`drive`].
 
+mod compare;
 mod connection;
 mod drive;
 mod echo;
@@ -22,14 +23,17 @@ mod progress;
 mod report;
 mod setup;
 mod storm;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod workload;
 
+pub use compare::CompareArgs;
 pub use drive::Pace;
 pub use error::Error;
 pub use measure::Latency;
 pub use options::{BenchArgs, Command};
-pub use process::{ProcessSample, sample};
+pub use process::{ProcessSample, sample, sample_java};
 pub use report::{GeneratorCost, Report, ServerCost};
 pub use workload::{Shape, Workload};
 
@@ -63,6 +67,7 @@ pub fn run(args: &BenchArgs) -> Result<bool, Error> {
         Command::Fanout(args) => (&args.common, fanout::run(args)?),
         Command::Storm(args) => (&args.common, storm::run(args)?),
         Command::Idle(args) => (&args.common, idle::run(args)?),
+        Command::Compare(args) => return compare::run(args),
         Command::EchoServer(args) => return echo::run(args).map(|()| true),
     };
     if common.json {
@@ -160,10 +165,10 @@ fn finite(
     Ok(drive_job(&job)?.with("depth", depth))
 }
 
-/// Growth of the server's resident memory over `count` things.
+/// Growth of the server's memory over `count` things.
 fn per_item(report: Report, name: &str, count: u64) -> Report {
     let Some(server) = &report.server else { return report };
-    let grown = server.rss_after_bytes as f64 - server.rss_before_bytes as f64;
+    let grown = server.used_after_bytes as f64 - server.used_before_bytes as f64;
     report.with_more(name, grown / count as f64)
 }
 
@@ -194,7 +199,7 @@ fn measured(job: &Job<'_>, dial: &Dial, plan: &Arc<Plan>) -> Result<Report, Erro
     let lists = drive::open(&drive)?;
     let mut before = None;
     if job.warm_up.is_zero() {
-        before = Some(observe(job.common.pid)?);
+        before = Some(observe(job.common)?);
         window.begin();
     }
     let mut after = None;
@@ -202,7 +207,7 @@ fn measured(job: &Job<'_>, dial: &Dial, plan: &Arc<Plan>) -> Result<Report, Erro
         let mut progress = Progress::new(job.workload.name(), job.common.quiet);
         if before.is_none() {
             wait(job.warm_up, &window, |_| progress.update(&window, 0.0));
-            before = Some(observe(job.common.pid)?);
+            before = Some(observe(job.common)?);
             window.begin();
         }
         let replies_before = window.replies.load(std::sync::atomic::Ordering::Relaxed);
@@ -213,7 +218,7 @@ fn measured(job: &Job<'_>, dial: &Dial, plan: &Arc<Plan>) -> Result<Report, Erro
         if !window.is_stopped() {
             window.finish();
         }
-        after = Some(observe(job.common.pid)?);
+        after = Some(observe(job.common)?);
         Ok(())
     })?;
     let (before, after) = before.zip(after).expect("both ends were read");
@@ -225,8 +230,9 @@ fn measured(job: &Job<'_>, dial: &Dial, plan: &Arc<Plan>) -> Result<Report, Erro
 }
 
 /// Counters of the server, if its process is known, and of this process.
-fn observe(pid: Option<u32>) -> Result<(Option<ProcessSample>, ProcessSample), Error> {
-    Ok((pid.map(sample).transpose()?, process::sample_self()?))
+fn observe(common: &CommonArgs) -> Result<(Option<ProcessSample>, ProcessSample), Error> {
+    let server = common.pid.map(|pid| if common.java_live { sample_java(pid) } else { sample(pid) });
+    Ok((server.transpose()?, process::sample_self()?))
 }
 
 /// Waits until the time is over or the window is finished; tells how much of the time is over meanwhile.

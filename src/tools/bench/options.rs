@@ -1,5 +1,6 @@
 //! The command line of `quoll bench`.
 
+use super::compare::CompareArgs;
 use super::connection::Dial;
 use super::drive::Pace;
 use super::error::Error;
@@ -47,6 +48,8 @@ pub enum Command {
     Storm(StormArgs),
     /// Open sessions and hold them
     Idle(IdleArgs),
+    /// Run the Java server and Quoll in turns and print the ratios
+    Compare(CompareArgs),
     /// Answer requests without doing anything: the limit of the machine and of the generator
     #[command(hide = true)]
     EchoServer(EchoArgs),
@@ -73,6 +76,9 @@ pub struct CommonArgs {
     /// Process id of the server: report its processor time and resident memory too
     #[arg(long)]
     pub pid: Option<u32>,
+    /// With --pid of a Java server: count live bytes after a collection (by jcmd) instead of resident memory
+    #[arg(long, requires = "pid")]
+    pub java_live: bool,
     /// Write the result as JSON to standard output
     #[arg(long)]
     pub json: bool,

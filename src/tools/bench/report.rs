@@ -51,6 +51,10 @@ pub struct ServerCost {
     pub rss_before_bytes: u64,
     /// Resident memory at the end of the window.
     pub rss_after_bytes: u64,
+    /// Live bytes of a Java heap at the start where asked for, else as resident.
+    pub used_before_bytes: u64,
+    /// The same at the end of the window.
+    pub used_after_bytes: u64,
 }
 
 /// What the generator itself used in the measured window.
@@ -92,6 +96,8 @@ impl Report {
                 cpu_us_per_op: per_op((before, after)),
                 rss_before_bytes: before.rss_bytes,
                 rss_after_bytes: after.rss_bytes,
+                used_before_bytes: before.used_bytes(),
+                used_after_bytes: after.used_bytes(),
             }),
             generator: GeneratorCost { cpu_us_per_op: per_op(ends.generator), lateness: tally.lateness() },
             ..Self::default()

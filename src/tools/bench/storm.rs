@@ -38,7 +38,7 @@ pub(super) fn run(args: &StormArgs) -> Result<Report, Error> {
     let window = Window::new();
     let mut progress = Progress::new("storm", args.common.quiet);
     let mut tally = Tally::new();
-    let before = observe(args.common.pid)?;
+    let before = observe(&args.common)?;
     window.begin();
 
     let mut attempts: Vec<Option<Attempt>> = Vec::new();
@@ -94,7 +94,7 @@ pub(super) fn run(args: &StormArgs) -> Result<Report, Error> {
         progress.update(&window, ended as f64 / args.sessions as f64);
     }
     window.finish();
-    let after = observe(args.common.pid)?;
+    let after = observe(&args.common)?;
     let ends = Ends { server: before.0.zip(after.0), generator: (before.1, after.1) };
     Ok(Report::new("storm", window.elapsed(), &tally, &ends)
         .with("clients", args.clients)
