@@ -2,10 +2,11 @@
 //!
 //! One JVM drives both arms, since starting one costs more than most suites.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::arm::{Arm, Transcript, compare_arms};
+use crate::arm::{Transcript, arms_to_run, compare_arms};
 use crate::build_folder::{crate_dir, entry, root, sources_key};
 use crate::server::{Server, ServerBuilder};
 use crate::tools::{Tool, run};
@@ -33,18 +34,16 @@ pub fn classpath() -> String {
 /// When a server does not start, the suite ends early at the Java arm, or the transcripts differ.
 #[track_caller]
 pub fn compare_suite(name: &str, suite: &str, configure: impl Fn(ServerBuilder) -> ServerBuilder) {
-    let only = std::env::var("COMPAT_ARM").ok();
-    let wanted = |arm: &Arm| only.as_ref().is_none_or(|only| *only == arm.to_string());
+    let arms = arms_to_run();
     let classpath = classpath();
-    let servers: Vec<Server> =
-        Arm::both().into_iter().filter(wanted).map(|arm| configure(arm.server()).start()).collect();
+    let servers: Vec<Server> = arms.iter().map(|arm| configure(arm.server()).start()).collect();
     let out_dir = tempfile::tempdir().expect("a temporary folder can be created");
-    let file = |arm: Arm| out_dir.path().join(arm.to_string());
+    let file = |i: usize| out_dir.path().join(i.to_string());
 
     let mut java = Tool::Java.command();
     java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]);
     java.args(["-cp", &classpath, "quoll.compat.Main", suite]);
-    java.args(servers.iter().map(|s| format!("{}={}", s.address(), file(s.arm()).display())));
+    java.args(servers.iter().enumerate().map(|(i, s)| format!("{}={}", s.address(), file(i).display())));
     let output = java.output().unwrap_or_else(|e| panic!("cannot start Java: {e}"));
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
 
@@ -53,8 +52,10 @@ pub fn compare_suite(name: &str, suite: &str, configure: impl Fn(ServerBuilder) 
     let logs = dir.join(format!("{name}.servers.txt"));
     let text: String = servers.iter().map(|s| format!("== {}\n{}\n", s.arm(), s.log())).collect();
     std::fs::write(&logs, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", logs.display()));
+    let next = Cell::new(0);
     compare_arms(name, |arm| -> Transcript {
-        std::fs::read_to_string(file(arm))
+        let i = next.replace(next.get() + 1);
+        std::fs::read_to_string(file(i))
             .unwrap_or_else(|e| panic!("{suite} wrote no transcript for {arm} ({e}); it printed:\n{printed}"))
     });
     assert!(output.status.success(), "{suite} failed at both servers:\n{printed}");

@@ -15,6 +15,9 @@
 //! - [`ports`]: ports that concurrent test processes do not fight over;
 //! - [`drivers`]: the programs that drive the stock Java clients;
 //! - [`raw`]: a small client of our own that shows every byte a stock client hides;
+//! - [`state`]: all that a server serves, and how two such readings differ;
+//! - [`golden`]: data directories that real servers wrote, unpacked;
+//! - [`workload`]: random writes of every kind; [`model`]: what they must lead to;
 //! - [`wire`]: recorded conversations, replayed byte for byte;
 //! - [`diff`]: the readable difference of two transcripts.
 //!
@@ -26,14 +29,18 @@ pub mod build_folder;
 pub mod client;
 pub mod diff;
 pub mod drivers;
+pub mod golden;
+pub mod model;
 pub mod ports;
 pub mod process;
 pub mod quoll;
 pub mod raw;
 pub mod server;
+pub mod state;
 pub mod tools;
 pub mod upstream;
 pub mod wire;
+pub mod workload;
 
 pub use arm::{Arm, Transcript, compare, compare_with};
 pub use server::{Server, ServerBuilder};

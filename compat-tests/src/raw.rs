@@ -47,6 +47,7 @@ pub mod code {
     pub const NO_NODE: i32 = -101;
     pub const NO_AUTH: i32 = -102;
     pub const BAD_VERSION: i32 = -103;
+    pub const NO_CHILDREN_FOR_EPHEMERALS: i32 = -108;
     pub const NODE_EXISTS: i32 = -110;
     pub const NOT_EMPTY: i32 = -111;
     pub const AUTH_FAILED: i32 = -115;
@@ -285,7 +286,8 @@ impl Client {
     ) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        // A server that is just starting may accept a connection and never answer on it: not waited for long.
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut c = Self {
             stream,
             xid: 0,
@@ -303,6 +305,7 @@ impl Client {
         c.timeout_ms = d.int()?;
         c.session_id = d.long()?;
         c.passwd = d.buf()?.unwrap_or_default();
+        c.stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(c)
     }
 
