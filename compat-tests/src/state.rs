@@ -14,6 +14,9 @@ pub const SUPER_DIGEST: &str = "super:c9T5yFYCHEoR/xZ3KuYTF5tNWis=";
 /// What [`SUPER_DIGEST`] admits.
 pub const SUPER_AUTH: &[u8] = b"super:golden";
 
+/// The paths of ephemeral nodes by the session that owns them.
+pub type Ephemerals = BTreeMap<i64, BTreeSet<String>>;
+
 /// One znode as served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -33,7 +36,7 @@ pub struct State {
     /// Sessions alive before the reader came.
     pub sessions: BTreeSet<i64>,
     /// Ephemeral nodes by session, as `dump` has them.
-    pub ephemerals: BTreeMap<i64, BTreeSet<String>>,
+    pub ephemerals: Ephemerals,
     /// Every node by its path.
     pub nodes: BTreeMap<String, Node>,
 }
@@ -178,9 +181,9 @@ fn hex(text: &str) -> io::Result<i64> {
 ///
 /// # Errors
 /// When a line that should be a session id is none.
-pub fn parse_dump(text: &str) -> io::Result<(BTreeSet<i64>, BTreeMap<i64, BTreeSet<String>>)> {
+pub fn parse_dump(text: &str) -> io::Result<(BTreeSet<i64>, Ephemerals)> {
     let mut sessions = BTreeSet::new();
-    let mut ephemerals: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    let mut ephemerals = Ephemerals::new();
     let mut part = "";
     let mut owner = 0;
     for line in text.lines() {
