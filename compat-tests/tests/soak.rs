@@ -413,8 +413,11 @@ fn request(next: &Op) -> (i32, Enc) {
     }
 }
 
-/// What a reply says, and the zxids it tells: path, czxid, mzxid.
-fn outcome(done: &Op, reply: &Reply) -> io::Result<(Outcome, Vec<(String, i64, i64)>)> {
+/// The zxids that a reply tells: path, czxid, mzxid.
+type Told = (String, i64, i64);
+
+/// What a reply says, and the zxids it tells.
+fn outcome(done: &Op, reply: &Reply) -> io::Result<(Outcome, Vec<Told>)> {
     if reply.err != 0 {
         return Ok((Outcome::Failed(reply.err), Vec::new()));
     }

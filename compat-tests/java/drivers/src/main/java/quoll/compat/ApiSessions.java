@@ -161,6 +161,7 @@ final class ApiSessions {
       events.awaitState("SyncConnected");
       out.session(zk.getSessionId(), "canBeReadOnly");
       out.line("state " + zk.getState());
+      out.run("server list", () -> zk.updateServerList(server + "," + server));
       out.call("writes", () -> zk.create("/s/ro", null, OPEN, CreateMode.EPHEMERAL));
     }
   }
