@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tree", &["types"]),
     ("watch", &["types", "tree"]),
     ("ops", &["types", "auth", "tree", "watch"]),
-    ("pipeline", &["types", "auth", "session", "ops", "zab", "tree", "watch"]),
+    ("pipeline", &["types", "frame", "auth", "session", "ops", "zab", "tree", "watch"]),
     ("storage", &["types", "tree"]),
     ("admin", &["types", "config"]),
     ("net", &["types", "config", "frame", "auth", "session", "ops", "pipeline", "tree", "watch", "admin"]),

@@ -5,15 +5,186 @@
 //! holds the tree exclusively. What clients are to be told comes out as [`Deliveries`].
 //!
 //! Invariants: a reply of a write leaves only after its log record is forced; txns are applied in zxid order, each
-//! once; answers of one connection leave in the order of its requests; a read is answered after its own
-//! connection's earlier writes and before its later ones.
+//! once; answers of one connection leave in the order of its requests; a read is answered after its own session's
+//! earlier writes and before its later ones.
 //!
 //! Upstream counterpart: `PrepRequestProcessor`, `SyncRequestProcessor`, `CommitProcessor`,
 //! `FinalRequestProcessor`. Start reading at [`Pipeline::accept`].
 
+mod accept;
+mod apply;
+mod config;
 mod io;
+mod reaper;
+mod reply;
+mod watches;
 
+#[cfg(test)]
+mod tests;
+
+pub use config::{PipelineConfig, ReaperConfig};
 pub use io::{Connect, Deliveries, Delivery, Input, LogBatch, Now, Request, Then, WorkerDeliveries};
+pub use reply::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
+pub use watches::ConnWatches;
+
+use crate::{
+    ops::{Outstanding, QuotaNote, ResponseCache},
+    session::{SessionIds, SessionTracker},
+    tree::Effects,
+    types::{ConnId, OpCode, SessionId, Txn, Zxid},
+    zab::{Broadcast, Quorum},
+};
+use hashbrown::HashMap;
+use reaper::Reaper;
+use std::collections::VecDeque;
 
 /// The longest time for which a worker may keep a session's sign of life to itself, ms.
 pub const TOUCH_FLUSH_MS: i64 = 100;
+
+/// How many notes of exceeded quotas wait to be taken; more are dropped.
+pub const QUOTA_NOTES_MAX: usize = 100;
+
+/// Bounds of the pipeline's own cache of children lists: it serves only reads behind writes.
+const CACHE_LISTS_MAX: usize = 64;
+const CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// The version of the digest that txns carry. Upstream: `DigestCalculator.DIGEST_VERSION`.
+const DIGEST_VERSION: i32 = 2;
+
+/// A txn between its check and its application.
+#[derive(Debug)]
+struct InFlight {
+    txn: Txn,
+    origin: Origin,
+    /// What waits for this txn, because it belongs to the same session and came later.
+    behind: Vec<Waiting>,
+}
+
+/// Who is to be told of a txn.
+#[derive(Debug)]
+enum Origin {
+    /// A client that asked for a session.
+    Connect { conn: ConnId, timeout_ms: i32, has_read_only_byte: bool },
+    /// A client's request.
+    Client { conn: ConnId, xid: i32, op: OpCode },
+    /// The server itself.
+    Server,
+}
+
+/// What needs no txn but has its place in the order.
+#[derive(Debug)]
+enum Waiting {
+    /// A read.
+    Read(Request),
+    /// A session taken up by a new connection.
+    Reattach { conn: ConnId, session: SessionId, timeout_ms: i32, has_read_only_byte: bool },
+    /// A session that cannot be taken up.
+    Refuse { conn: ConnId, has_read_only_byte: bool },
+    /// A connection that is to be closed without a word.
+    Close { conn: ConnId },
+}
+
+/// Counts of what the pipeline has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineCounts {
+    /// Txns applied.
+    pub commits: u64,
+    /// Txns after which the tree's digest was not the expected one.
+    pub digest_mismatches: u64,
+    /// Sessions that expired.
+    pub sessions_expired: u64,
+    /// Sessions that were taken up again.
+    pub sessions_revalidated: u64,
+    /// Notifications sent.
+    pub notifications: u64,
+}
+
+/// The write path. See the module.
+pub struct Pipeline {
+    config: PipelineConfig,
+    ids: SessionIds,
+    sessions: SessionTracker,
+    broadcast: Broadcast,
+    outstanding: Outstanding,
+    in_flight: VecDeque<InFlight>,
+    /// Serial number of the first of `in_flight`.
+    first_serial: u64,
+    /// Serial number of each session's last txn in flight.
+    last_of_session: HashMap<SessionId, u64>,
+    /// What waits for nothing.
+    ready: VecDeque<Waiting>,
+    log: LogBatch,
+    reaper: Reaper,
+    cache: ResponseCache,
+    effects: Effects,
+    quota_notes: Vec<QuotaNote>,
+    counts: PipelineCounts,
+}
+
+impl Pipeline {
+    /// A pipeline that continues after `last`, with the sessions that the files know; their time begins anew.
+    pub fn new(config: PipelineConfig, sessions: &[(SessionId, i32)], last: Zxid, now: Now) -> Self {
+        let mut ids = SessionIds::new(config.server, now.wall_ms);
+        let mut tracker = SessionTracker::new(config.tick_ms);
+        for (session, timeout_ms) in sessions {
+            ids.avoid(*session);
+            tracker.add(*session, *timeout_ms, now.mono_ms);
+            tracker.confirm(*session);
+        }
+        Self {
+            ids,
+            sessions: tracker,
+            broadcast: Broadcast::new(Quorum::majority([config.server]), last),
+            outstanding: Outstanding::new(config.ops.owner_rules),
+            in_flight: VecDeque::new(),
+            first_serial: 0,
+            last_of_session: HashMap::new(),
+            ready: VecDeque::new(),
+            log: LogBatch::default(),
+            reaper: Reaper::new(config.reaper, now),
+            cache: ResponseCache::new(CACHE_LISTS_MAX, CACHE_BYTES_MAX),
+            effects: Effects::default(),
+            quota_notes: Vec::new(),
+            counts: PipelineCounts::default(),
+            config,
+        }
+    }
+
+    /// Log entries since the last call. They are to be appended in order and forced; then comes
+    /// [`Input::Durable`] with the last zxid.
+    pub fn take_log(&mut self) -> Option<LogBatch> {
+        (!self.log.ends.is_empty()).then(|| std::mem::take(&mut self.log))
+    }
+
+    /// Whether [`apply`](Self::apply) has something to do.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+            || self.in_flight.front().is_some_and(|f| f.txn.zxid <= self.broadcast.committed())
+    }
+
+    /// Txns checked but not applied yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The sessions that a snapshot of the tree as it is now has to name.
+    pub fn global_sessions(&self) -> Vec<(SessionId, i32)> {
+        self.sessions.confirmed()
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &SessionTracker {
+        &self.sessions
+    }
+
+    /// Quotas that were exceeded since the last call, for the operator's log. At most
+    /// [`QUOTA_NOTES_MAX`] are kept.
+    pub fn take_quota_notes(&mut self) -> Vec<QuotaNote> {
+        std::mem::take(&mut self.quota_notes)
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> PipelineCounts {
+        self.counts
+    }
+}

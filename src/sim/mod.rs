@@ -4,3 +4,4 @@
 
 pub mod disk;
 pub mod rng;
+pub mod standalone;

@@ -1,0 +1,160 @@
+//! What goes out: applied txns, fired watches, answers.
+
+use super::{ConnWatches, Deliveries, InFlight, Origin, Pipeline, Request, Then, Waiting};
+use super::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
+use crate::{
+    auth,
+    ops::{self, ReadCx},
+    session::{PASSWORD_LEN, password},
+    tree::Tree,
+    types::{ConnId, ErrorCode, OpCode, Perms, SessionId, TxnBody, Zxid},
+    watch::WatchManager,
+};
+
+/// xid of every answer to a ping.
+const XID_PING: i32 = -2;
+
+impl Pipeline {
+    /// Applies at most `txns_max` committed txns and answers everything that has its turn. Answers whether there is
+    /// more. To be called, and `out` to be handed over, while nobody reads the tree: then a notification always
+    /// precedes a read that sees the change.
+    pub fn apply(
+        &mut self,
+        tree: &mut Tree,
+        watches: &mut WatchManager,
+        out: &mut Deliveries,
+        txns_max: usize,
+    ) -> bool {
+        while let Some(waiting) = self.ready.pop_front() {
+            self.answer(waiting, tree, watches, out);
+        }
+        let committed = self.broadcast.committed();
+        for _ in 0..txns_max {
+            let Some(in_flight) = self.in_flight.pop_front_if(|f| f.txn.zxid <= committed) else { break };
+            let serial = self.first_serial;
+            self.first_serial += 1;
+            self.apply_one(serial, in_flight, tree, watches, out);
+        }
+        self.has_ready()
+    }
+
+    fn apply_one(
+        &mut self,
+        serial: u64,
+        in_flight: InFlight,
+        tree: &mut Tree,
+        watches: &mut WatchManager,
+        out: &mut Deliveries,
+    ) {
+        let InFlight { txn, origin, behind } = in_flight;
+        let (session, zxid) = (txn.session, txn.zxid);
+        self.effects.clear();
+        let applied = tree.apply(&txn, &mut self.effects);
+        self.outstanding.applied(zxid);
+        self.counts.commits += 1;
+        if let Some((_, expected)) = txn.digest
+            && tree.digest_enabled()
+            && expected != tree.digest()
+        {
+            self.counts.digest_mismatches += 1;
+        }
+        let config = &self.config.ops.auth;
+        let notifications = &mut self.counts.notifications;
+        watches.trigger_as(&self.effects, zxid, |conn, ids, event, acl| {
+            if auth::check_acl(acl, Perms::READ, ids, config) {
+                *notifications += 1;
+                out.push(conn, 0, zxid, Then::Nothing, |bytes| {
+                    write_notification_frame(bytes, zxid, event.kind.code(), event.path);
+                });
+            }
+        });
+        match &txn.body {
+            TxnBody::CreateSession { .. } => self.sessions.confirm(session),
+            TxnBody::CloseSession { .. } => {
+                let owner = self.sessions.owner(session);
+                self.sessions.remove(session);
+                if let (Some(conn), Origin::Server) = (owner, &origin) {
+                    out.push(conn, 0, zxid, Then::Close, |_| {});
+                }
+            }
+            _ => {}
+        }
+        if self.last_of_session.get(&session) == Some(&serial) {
+            self.last_of_session.remove(&session);
+        }
+        match origin {
+            Origin::Server => {}
+            Origin::Connect { conn, timeout_ms, has_read_only_byte } => {
+                established(out, conn, session, timeout_ms, has_read_only_byte, zxid);
+            }
+            Origin::Client { conn, xid, op } => {
+                let then = if op == OpCode::CloseSession { Then::Close } else { Then::Nothing };
+                out.push(conn, 1, zxid, then, |bytes| {
+                    write_result_frame(bytes, xid, zxid, |body| ops::write_reply(&txn.body, &applied, body));
+                });
+            }
+        }
+        for waiting in behind {
+            self.answer(waiting, tree, watches, out);
+        }
+    }
+
+    fn answer(&mut self, waiting: Waiting, tree: &Tree, watches: &mut WatchManager, out: &mut Deliveries) {
+        match waiting {
+            Waiting::Read(request) => self.read(&request, tree, watches, out),
+            Waiting::Reattach { conn, session, timeout_ms, has_read_only_byte } => {
+                established(out, conn, session, timeout_ms, has_read_only_byte, tree.last_zxid());
+            }
+            Waiting::Refuse { conn, has_read_only_byte } => {
+                out.push(conn, 0, tree.last_zxid(), Then::Close, |bytes| {
+                    let read_only = has_read_only_byte.then_some(false);
+                    write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
+                });
+            }
+            Waiting::Close { conn } => out.push(conn, 0, tree.last_zxid(), Then::Close, |_| {}),
+        }
+    }
+
+    fn read(&mut self, request: &Request, tree: &Tree, watches: &mut WatchManager, out: &mut Deliveries) {
+        let Request { conn, session, xid, op, .. } = *request;
+        let zxid = tree.last_zxid();
+        if op == OpCode::Ping {
+            out.push(conn, 1, zxid, Then::Nothing, |bytes| {
+                write_reply_frame(bytes, XID_PING, zxid, 0, |_| {})
+            });
+            return;
+        }
+        let mut body = Vec::new();
+        let mut events = Vec::new();
+        let mut cx = ReadCx {
+            tree,
+            watches: &mut ConnWatches { manager: watches, conn, ids: &request.ids, events: &mut events },
+            session,
+            ids: &request.ids,
+            config: &self.config.ops,
+            cache: &mut self.cache,
+        };
+        let err = ErrorCode::of(&ops::serve(&mut cx, op, &request.body, &mut body));
+        out.push(conn, 1, zxid, Then::Nothing, |bytes| {
+            bytes.extend_from_slice(&events);
+            write_result_frame(bytes, xid, zxid, |out| {
+                out.extend_from_slice(&body);
+                err
+            });
+        });
+    }
+}
+
+fn established(
+    out: &mut Deliveries,
+    conn: ConnId,
+    session: SessionId,
+    timeout_ms: i32,
+    has_read_only_byte: bool,
+    zxid: Zxid,
+) {
+    out.push(conn, 0, zxid, Then::Established { session, timeout_ms }, |bytes| {
+        let read_only = has_read_only_byte.then_some(false);
+        write_connect_frame(bytes, timeout_ms, session, &password(session), read_only);
+    });
+}

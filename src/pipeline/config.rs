@@ -1,0 +1,40 @@
+use crate::{
+    ops::OpsConfig,
+    types::{ServerId, TxnFormat},
+};
+
+/// What the pipeline has to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct PipelineConfig {
+    /// This server's number: the highest byte of its sessions, its voice in the quorum. 1 when standalone.
+    pub server: ServerId,
+    /// `tickTime`, ms: sessions expire at the end of a tick.
+    pub tick_ms: i64,
+    /// `minSessionTimeout`, ms.
+    pub session_timeout_min_ms: i32,
+    /// `maxSessionTimeout`, ms.
+    pub session_timeout_max_ms: i32,
+    /// When containers and TTL znodes are looked after.
+    pub reaper: ReaperConfig,
+    /// Settings of single operations.
+    pub ops: OpsConfig,
+    /// How txns are written.
+    pub txn_format: TxnFormat,
+}
+
+/// When containers and TTL znodes are looked after. Upstream counterpart: `ContainerManager`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaperConfig {
+    /// `znode.container.checkIntervalMs`.
+    pub check_interval_ms: i64,
+    /// `znode.container.maxPerMinute`.
+    pub per_minute_max: i64,
+    /// `znode.container.maxNeverUsedIntervalMs`; 0 keeps containers that never had a child.
+    pub never_used_max_ms: i64,
+}
+
+impl Default for ReaperConfig {
+    fn default() -> Self {
+        Self { check_interval_ms: 60_000, per_minute_max: 10_000, never_used_max_ms: 0 }
+    }
+}

@@ -1,0 +1,320 @@
+//! The pipeline with a tree, watches and a log that is forced when the test says so.
+
+use super::*;
+use crate::{
+    ops::OpsConfig,
+    tree::{Tree, TreeOptions},
+    types::{Id, OwnerRules, ServerId, TxnFormat},
+    watch::WatchManager,
+};
+use bytes::Bytes;
+use quoll_jute::{client as rec, data, to_vec};
+use std::sync::Arc;
+
+const C1: ConnId = ConnId { worker: 0, serial: 1 };
+const C2: ConnId = ConnId { worker: 0, serial: 2 };
+const C3: ConnId = ConnId { worker: 0, serial: 3 };
+const TICK_MS: i64 = 1000;
+
+struct Server {
+    pipeline: Pipeline,
+    tree: Tree,
+    watches: WatchManager,
+    now: Now,
+    /// Last zxid handed to the log.
+    logged: Zxid,
+}
+
+/// A frame for a connection, without its length.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    conn: ConnId,
+    frames: Vec<Vec<u8>>,
+    then: Then,
+    answered: u32,
+}
+
+impl Server {
+    fn new() -> Self {
+        let rules = OwnerRules { extended_types: true, emulate_353: false };
+        let config = PipelineConfig {
+            server: ServerId(1),
+            tick_ms: TICK_MS,
+            session_timeout_min_ms: 2000,
+            session_timeout_max_ms: 20_000,
+            reaper: ReaperConfig::default(),
+            ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
+            txn_format: TxnFormat::default(),
+        };
+        let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
+        Self {
+            pipeline: Pipeline::new(config, &[], Zxid::ZERO, now),
+            tree: Tree::new(TreeOptions { hash_seed: 1, owner_rules: rules, digest: true }),
+            watches: WatchManager::new(1),
+            now,
+            logged: Zxid::ZERO,
+        }
+    }
+
+    fn put(&mut self, input: Input) {
+        self.pipeline.accept(self.now, &self.tree, input);
+        if let Some(batch) = self.pipeline.take_log() {
+            self.logged = batch.last;
+        }
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms += ms;
+        self.put(Input::Tick);
+    }
+
+    fn told(&mut self) -> Vec<Told> {
+        let mut out = Deliveries::new(1);
+        while self.pipeline.has_ready() {
+            self.pipeline.apply(&mut self.tree, &mut self.watches, &mut out, 1);
+        }
+        assert_eq!(self.pipeline.counts().digest_mismatches, 0);
+        let worker = out.workers.remove(0);
+        let mut at = 0;
+        let mut told = Vec::new();
+        for d in worker.items {
+            let mut frames = Vec::new();
+            let end = at + d.len;
+            while at < end {
+                let len = u32::from_be_bytes(worker.bytes[at..at + 4].try_into().unwrap()) as usize;
+                frames.push(worker.bytes[at + 4..at + 4 + len].to_vec());
+                at += 4 + len;
+            }
+            told.push(Told { conn: d.conn, frames, then: d.then, answered: d.answered });
+        }
+        told
+    }
+
+    fn force(&mut self) -> Vec<Told> {
+        self.put(Input::Durable(self.logged));
+        self.told()
+    }
+
+    fn connect(&mut self, conn: ConnId, session: SessionId, password: &[u8]) {
+        self.put(Input::Connect(Connect {
+            conn,
+            timeout_ms: 5000,
+            session,
+            password: Bytes::copy_from_slice(password),
+            last_zxid_seen: Zxid::ZERO,
+            read_only: false,
+            has_read_only_byte: true,
+        }));
+    }
+
+    fn open(&mut self, conn: ConnId) -> SessionId {
+        self.connect(conn, SessionId::NONE, &[0; 16]);
+        match self.force().pop().unwrap().then {
+            Then::Established { session, .. } => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ask(&mut self, conn: ConnId, session: SessionId, xid: i32, op: OpCode, body: Vec<u8>) {
+        let ids: Arc<[Id]> = Arc::new([]);
+        let received_ms = self.now.mono_ms;
+        self.put(Input::Request(Request { conn, session, xid, op, body: body.into(), ids, received_ms }));
+    }
+}
+
+fn create(path: &str, flags: i32) -> Vec<u8> {
+    let id = data::Id { scheme: Some("world".into()), id: Some("anyone".into()) };
+    let acl = Some(vec![data::Acl { perms: 31, id }]);
+    to_vec(&rec::CreateRequest { path: Some(path.into()), data: Some(b"x"), acl, flags })
+}
+
+fn get(path: &str, watch: bool) -> Vec<u8> {
+    to_vec(&rec::GetDataRequest { path: Some(path.into()), watch })
+}
+
+fn set(path: &str, data: &[u8]) -> Vec<u8> {
+    to_vec(&rec::SetDataRequest { path: Some(path.into()), data: Some(data), version: -1 })
+}
+
+fn head(frame: &[u8]) -> (i32, i64, i32) {
+    (
+        i32::from_be_bytes(frame[..4].try_into().unwrap()),
+        i64::from_be_bytes(frame[4..12].try_into().unwrap()),
+        i32::from_be_bytes(frame[12..16].try_into().unwrap()),
+    )
+}
+
+#[test]
+fn nothing_is_told_of_a_write_before_its_record_is_forced() {
+    let mut s = Server::new();
+    s.connect(C1, SessionId::NONE, &[]);
+    assert!(s.told().is_empty());
+    let Then::Established { session, timeout_ms: 5000 } = s.force()[0].then else { panic!("no session") };
+    s.ask(C1, session, 1, OpCode::Create, create("/a", 0));
+    s.ask(C1, session, 2, OpCode::GetData, get("/a", false));
+    assert!(s.told().is_empty());
+    let told = s.force();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].answered, 2);
+    assert_eq!(head(&told[0].frames[0]), (1, 2, 0));
+    assert_eq!(head(&told[0].frames[1]), (2, 2, 0));
+}
+
+#[test]
+fn a_read_sees_its_own_earlier_writes_and_not_its_later_ones() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    s.ask(C1, session, 1, OpCode::Create, create("/a", 0));
+    s.ask(C1, session, 2, OpCode::SetData, set("/a", b"one"));
+    s.ask(C1, session, 3, OpCode::GetData, get("/a", false));
+    s.ask(C1, session, 4, OpCode::SetData, set("/a", b"two"));
+    s.ask(C1, session, 5, OpCode::GetData, get("/a", false));
+    let told = s.force();
+    let frames: Vec<_> = told.iter().flat_map(|t| &t.frames).collect();
+    assert_eq!(frames.iter().map(|f| head(f).0).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(&frames[2][16..23], b"\0\0\0\x03one");
+    assert_eq!(&frames[4][16..23], b"\0\0\0\x03two");
+}
+
+#[test]
+fn a_read_does_not_wait_for_the_writes_of_others() {
+    let mut s = Server::new();
+    let (one, two) = (s.open(C1), s.open(C2));
+    s.ask(C1, one, 1, OpCode::Create, create("/a", 0));
+    s.ask(C2, two, 1, OpCode::GetData, get("/a", false));
+    let told = s.told();
+    assert_eq!((told.len(), told[0].conn, head(&told[0].frames[0]).2), (1, C2, -101));
+}
+
+#[test]
+fn the_event_of_ones_own_write_leaves_before_its_reply() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    s.ask(C1, session, 1, OpCode::Create, create("/a", 0));
+    s.ask(C1, session, 2, OpCode::GetData, get("/a", true));
+    s.ask(C1, session, 3, OpCode::SetData, set("/a", b"two"));
+    let told = s.force();
+    let heads: Vec<_> = told.iter().flat_map(|t| &t.frames).map(|f| head(f)).collect();
+    assert_eq!(heads, [(1, 2, 0), (2, 2, 0), (-1, 3, 0), (3, 3, 0)]);
+}
+
+#[test]
+fn a_wrong_password_harms_nobody_and_the_right_one_moves_the_session() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    s.connect(C2, session, &[7; 16]);
+    let told = s.told();
+    assert_eq!((told.len(), told[0].conn, told[0].then), (1, C2, Then::Close));
+    assert_eq!(&told[0].frames[0][..16], &[0; 16], "timeout and session are 0");
+    s.connect(C3, session, &crate::session::password(session));
+    let told = s.told();
+    assert_eq!((told[0].conn, told[0].then, told[0].frames.len()), (C1, Then::Close, 0));
+    assert_eq!((told[1].conn, told[1].then), (C3, Then::Established { session, timeout_ms: 5000 }));
+    // What the old connection still sends is not done any more.
+    s.ask(C1, session, 1, OpCode::Create, create("/late", 0));
+    let told = s.force();
+    assert_eq!((told[0].conn, told[0].then, told[0].frames.len()), (C1, Then::Close, 0));
+    assert!(s.tree.lookup("/late").is_none());
+}
+
+#[test]
+fn a_session_is_taken_up_again_only_after_its_writes_in_flight() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    s.ask(C1, session, 1, OpCode::Create, create("/a", 0));
+    s.connect(C2, session, &crate::session::password(session));
+    let told = s.told();
+    assert_eq!((told.len(), told[0].conn, told[0].then), (1, C1, Then::Close));
+    let told = s.force();
+    assert_eq!(told.last().unwrap().then, Then::Established { session, timeout_ms: 5000 });
+}
+
+#[test]
+fn a_client_from_the_future_is_sent_away_without_a_word() {
+    let mut s = Server::new();
+    s.put(Input::Connect(Connect {
+        conn: C1,
+        timeout_ms: 5000,
+        session: SessionId::NONE,
+        password: Bytes::new(),
+        last_zxid_seen: Zxid(99),
+        read_only: false,
+        has_read_only_byte: false,
+    }));
+    assert_eq!(s.told(), [Told { conn: C1, frames: vec![], then: Then::Close, answered: 0 }]);
+    assert_eq!(s.logged, Zxid::ZERO);
+}
+
+#[test]
+fn a_session_expires_once_and_takes_its_ephemerals_along() {
+    let mut s = Server::new();
+    let (one, two) = (s.open(C1), s.open(C2));
+    s.ask(C1, one, 1, OpCode::Create, create("/e", 1));
+    s.ask(C2, two, 1, OpCode::GetData, get("/e", true));
+    s.force();
+    s.ask(C2, two, 2, OpCode::GetData, get("/e", true));
+    s.told();
+    s.pass(4000);
+    s.put(Input::Touch(vec![(two, s.now.mono_ms)]));
+    assert!(s.force().is_empty());
+    s.pass(3000);
+    let told = s.force();
+    assert_eq!((told[0].conn, head(&told[0].frames[0]).0), (C2, -1));
+    assert_eq!((told[1].conn, told[1].then), (C1, Then::Close));
+    assert!(s.tree.lookup("/e").is_none());
+    assert_eq!(s.pipeline.global_sessions(), [(two, 5000)]);
+    s.put(Input::Touch(vec![(two, s.now.mono_ms)]));
+    s.pass(3000);
+    assert!(s.force().is_empty());
+    assert_eq!(s.pipeline.counts().sessions_expired, 1);
+}
+
+#[test]
+fn closing_answers_and_then_closes_and_drops_what_came_after() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    s.ask(C1, session, 1, OpCode::CloseSession, vec![]);
+    s.ask(C1, session, 2, OpCode::Create, create("/a", 0));
+    let told = s.force();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].then, told[0].frames.len(), head(&told[0].frames[0])), (Then::Close, 1, (1, 2, 0)));
+    assert!(s.pipeline.global_sessions().is_empty());
+    s.connect(C2, session, &crate::session::password(session));
+    assert_eq!(s.told()[0].then, Then::Close);
+}
+
+#[test]
+fn a_body_that_cannot_be_read_gets_an_error_and_no_zxid_of_its_own() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    s.ask(C1, session, 1, OpCode::Create, vec![0, 0]);
+    s.ask(C1, session, 2, OpCode::Create, create("/a", 0));
+    let told = s.force();
+    let heads: Vec<_> = told.iter().flat_map(|t| &t.frames).map(|f| head(f)).collect();
+    assert_eq!(heads, [(1, 1, -5), (2, 2, 0)]);
+}
+
+#[test]
+fn ttl_znodes_go_when_their_time_is_over_and_not_faster_than_allowed() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    for i in 0..500 {
+        let body = create(&format!("/t{i:03}"), 5);
+        let body = [&body[..], &1000i64.to_be_bytes()].concat();
+        s.ask(C1, session, i, OpCode::CreateTtl, body);
+    }
+    s.force();
+    for _ in 0..20 {
+        s.put(Input::Touch(vec![(session, s.now.mono_ms)]));
+        s.pass(3000);
+        s.force();
+    }
+    let left = s.tree.ttls().count();
+    assert!((1..500).contains(&left), "about 167 a second may go, {left} of 500 are left");
+    for _ in 0..3 {
+        s.pass(1000);
+        s.force();
+    }
+    assert_eq!(s.tree.ttls().count(), 0);
+}
