@@ -18,7 +18,7 @@ fn check(seed: u64, fault: Fault) -> Outcome {
         Ok(outcome) => outcome,
         Err(wrong) => panic!(
             "seed {seed}, {fault:?}: {wrong}\n\
-             to repeat: QUOLL_CRASH_SEED={seed} cargo test --test crash_points"
+             to repeat: QUOLL_CRASH_SEED={seed} cargo test --test crash_server"
         ),
     }
 }
