@@ -38,6 +38,12 @@ final class ZkCliSuite {
     }
   }
 
+  /** The run whose output is caught now; zkCli keeps the first System.out it saw for good. */
+  private static ZkCliSuite current;
+
+  private static final PrintStream CAPTURE = capture();
+
+  private final Thread main = Thread.currentThread();
   private final String server;
   private final Transcript out;
   private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
@@ -60,9 +66,9 @@ final class ZkCliSuite {
           throw new Exit(code);
         });
     try {
-      PrintStream capture = suite.capture(Thread.currentThread());
-      System.setOut(capture);
-      System.setErr(capture);
+      current = suite;
+      System.setOut(CAPTURE);
+      System.setErr(CAPTURE);
       suite.session(lines("zkcli/session.txt"));
       for (String line : lines("zkcli/oneshot.txt")) {
         suite.oneShot(line);
@@ -142,8 +148,8 @@ final class ZkCliSuite {
     }
   }
 
-  /** Writes by {@code main} and by other threads go to different places. */
-  private PrintStream capture(Thread main) {
+  /** Writes by the thread that runs zkCli and by its event threads go to different places. */
+  private static PrintStream capture() {
     return new PrintStream(
         new OutputStream() {
           @Override
@@ -158,7 +164,9 @@ final class ZkCliSuite {
 
           private ByteArrayOutputStream target() {
             Thread writer = Thread.currentThread();
-            return writer == main ? printed : events.computeIfAbsent(writer, t -> new ByteArrayOutputStream());
+            return writer == current.main
+                ? current.printed
+                : current.events.computeIfAbsent(writer, t -> new ByteArrayOutputStream());
           }
         },
         true,
