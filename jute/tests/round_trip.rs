@@ -25,7 +25,7 @@ fn encode(classes: &HashMap<String, Class>, ty: &Type, seed: &mut Choices, out: 
         Type::Boolean => out.push(seed.next() & 1),
         Type::Int => out.extend((0..4).map(|_| seed.next())),
         Type::Long => out.extend((0..8).map(|_| seed.next())),
-        Type::Ustring | Type::Buffer | Type::Vector(_) if seed.next() % 5 == 0 => {
+        Type::Ustring | Type::Buffer | Type::Vector(_) if seed.next().is_multiple_of(5) => {
             out.extend((-1i32).to_be_bytes());
         }
         Type::Ustring => {
