@@ -23,12 +23,4 @@ pub enum Error {
         /// The largest length allowed.
         limit: usize,
     },
-    /// A vector count is negative (other than −1).
-    #[error("unreasonable element count {count} at byte {offset}")]
-    UnreasonableCount {
-        /// Offset of the count field.
-        offset: usize,
-        /// The count found.
-        count: i32,
-    },
 }

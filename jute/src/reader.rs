@@ -108,28 +108,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Length and UTF-8; bytes that are not UTF-8 become U+FFFD, as in upstream's decoder.
+    /// Length and UTF-8; bytes that are not UTF-8 become U+FFFD, in the places where upstream's decoder puts it.
     #[inline]
     pub fn text(&mut self) -> Result<Option<Text<'a>>, Error> {
         Ok(self.buffer()?.map(|bytes| match std::str::from_utf8(bytes) {
             Ok(s) => Cow::Borrowed(s),
-            Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).into_owned()),
+            Err(_) => Cow::Owned(replace_malformed(bytes)),
         }))
     }
 
-    /// Count and elements; `None` for null. What is reserved up front never exceeds what the input could hold.
+    /// Count and elements; `None` for a count of −1. Smaller counts are empty vectors, as to upstream's reader. What
+    /// is reserved up front never exceeds what the input could hold.
     pub fn vector<T>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<T, Error>,
     ) -> Result<Option<Vec<T>>, Error> {
-        let offset = self.offset;
         let count = self.int()?;
         if count == -1 {
             return Ok(None);
         }
-        let Ok(count_usize) = usize::try_from(count) else {
-            return Err(Error::UnreasonableCount { offset, count });
-        };
+        let count_usize = usize::try_from(count).unwrap_or(0);
         // Every element takes at least four bytes in the ZooKeeper records; a growing vector doubles, so a small
         // first reservation costs nothing.
         let mut elements = Vec::with_capacity(count_usize.min(self.remaining().len() / 4).min(1024));
@@ -140,5 +138,33 @@ impl<'a> Reader<'a> {
             elements.push(element(self)?);
         }
         Ok(Some(elements))
+    }
+}
+
+/// Decodes UTF-8 with U+FFFD for what is none, as Java does: a surrogate in three bytes counts as one mistake, where
+/// the usual count is three.
+#[cold]
+fn replace_malformed(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        let (valid, whole) = match std::str::from_utf8(rest) {
+            Ok(valid) => (valid, true),
+            Err(e) => {
+                let (valid, bad) = rest.split_at(e.valid_up_to());
+                let len = match bad {
+                    [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+                    [0xed, 0xa0..=0xbf] => 2,
+                    _ => e.error_len().unwrap_or(bad.len()),
+                };
+                rest = &bad[len..];
+                (std::str::from_utf8(valid).unwrap_or_default(), false)
+            }
+        };
+        text.push_str(valid);
+        if whole {
+            return text;
+        }
+        text.push(char::REPLACEMENT_CHARACTER);
     }
 }

@@ -112,10 +112,14 @@ fn lengths_out_of_bounds_are_refused_before_anything_is_taken() {
     assert!(Reader::with_limits(b"\0\0\0\x0812345678", limits).buffer().is_ok());
     let error = Reader::new(b"\xff\xff\xff\xfe").text().unwrap_err();
     assert!(matches!(error, Error::UnreasonableLength { length: -2, .. }));
-    assert!(matches!(
-        Reader::new(b"\x80\0\0\0").vector(|r| r.int()),
-        Err(Error::UnreasonableCount { count: i32::MIN, .. })
-    ));
+}
+
+/// A recorded server answers a create whose list has a count of −3 as one with an empty list.
+#[test]
+fn counts_below_minus_one_are_empty_vectors() {
+    for bytes in [b"\x80\0\0\0", b"\xff\xff\xff\xfd"] {
+        assert_eq!(Reader::new(bytes).vector(|r| r.int()), Ok(Some(vec![])));
+    }
 }
 
 #[test]
@@ -123,5 +127,19 @@ fn text_is_written_as_upstream_does_and_read_with_replacement() {
     let mut out = Vec::new();
     Writer::new(&mut out).text(Some("a\u{1f600}"));
     assert_eq!(out, b"\0\0\0\x07a\xed\xa0\xbd\xed\xb8\x80");
-    assert_eq!(Reader::new(b"\0\0\0\x02a\xff").text().unwrap().unwrap(), "a\u{fffd}");
+    for (bytes, text) in [
+        (&b"a\xff"[..], "a\u{fffd}"),
+        // A recorded server gives these three bytes, a surrogate, back as one character.
+        (b"a\xed\xa0\x80b", "a\u{fffd}b"),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "\u{fffd}\u{fffd}"),
+        (b"\xed\xa0", "\u{fffd}"),
+        (b"\xed\xa0a", "\u{fffd}\u{fffd}a"),
+        (b"\xc0\x80", "\u{fffd}\u{fffd}"),
+        (b"\xf0\x9f\x98", "\u{fffd}"),
+        (b"\xf0\x9f\x98z", "\u{fffd}z"),
+        (b"\xf5\x80", "\u{fffd}\u{fffd}"),
+    ] {
+        let framed = [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+        assert_eq!(Reader::new(&framed).text().unwrap().unwrap(), text, "{bytes:02x?}");
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn is_valid(id: &str) -> bool {
         }
         match value(after.trim_start()) {
             None => return false,
-            Some(after) if after.is_empty() => return true,
+            Some("") => return true,
             Some(after) => rest = after,
         }
     }

@@ -31,19 +31,16 @@ pub(super) fn serve_with_persistent(cx: &mut ReadCx<'_>, body: &[u8]) -> Result<
         r.exist_watches.as_deref(),
         r.child_watches.as_deref(),
     )?;
-    for path in paths(r.persistent_watches.as_deref())? {
-        cx.watches.add(path?, WatchMode::Persistent);
-    }
-    for path in paths(r.persistent_recursive_watches.as_deref())? {
-        cx.watches.add(path?, WatchMode::PersistentRecursive);
-    }
-    Ok(())
+    set(cx, r.persistent_watches.as_deref(), WatchMode::Persistent)?;
+    set(cx, r.persistent_recursive_watches.as_deref(), WatchMode::PersistentRecursive)
 }
 
-/// A null list or path fails the request, after those before it have been dealt with.
-fn paths<'r>(list: Paths<'r, '_>) -> Result<impl Iterator<Item = Result<&'r str, ErrorCode>>, ErrorCode> {
-    let list = list.ok_or(ErrorCode::MarshallingError)?;
-    Ok(list.iter().map(|path| path.as_deref().ok_or(ErrorCode::MarshallingError)))
+/// Sets watches. Null paths are passed over, as addWatch does.
+fn set(cx: &mut ReadCx<'_>, list: Paths<'_, '_>, mode: WatchMode) -> Result<(), ErrorCode> {
+    for path in list.ok_or(ErrorCode::MarshallingError)?.iter().flatten() {
+        cx.watches.add(path, mode);
+    }
+    Ok(())
 }
 
 fn one_shot(
@@ -64,15 +61,16 @@ fn one_shot(
     })
 }
 
-/// Notifies of what `fired` finds, or sets the watch.
+/// Notifies of what `fired` finds, or sets the watch. A null list or path fails the request, after those before it
+/// have been dealt with.
 fn each(
     cx: &mut ReadCx<'_>,
     list: Paths<'_, '_>,
     mode: WatchMode,
     fired: impl Fn(Option<Node<'_>>) -> Option<EventKind>,
 ) -> Result<(), ErrorCode> {
-    for path in paths(list)? {
-        let path = path?;
+    for path in list.ok_or(ErrorCode::MarshallingError)? {
+        let path = path.as_deref().ok_or(ErrorCode::MarshallingError)?;
         match fired(cx.tree.lookup(path)) {
             Some(kind) => cx.watches.notify(kind, path),
             None => cx.watches.add(path, mode),

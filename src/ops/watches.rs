@@ -8,7 +8,10 @@ use quoll_jute::client::{AddWatchRequest, CheckWatchesRequest};
 pub(super) fn add(cx: &mut ReadCx<'_>, body: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
     let request: AddWatchRequest<'_> = decode(body, cx.config)?;
     let mode = WatchMode::from_add_watch(request.mode).ok_or(ErrorCode::MarshallingError)?;
-    cx.watches.add(request.path.as_deref().ok_or(ErrorCode::MarshallingError)?, mode);
+    // A null path is accepted; no event has one.
+    if let Some(path) = request.path.as_deref() {
+        cx.watches.add(path, mode);
+    }
     Writer::new(out).int(0);
     Ok(())
 }
@@ -30,6 +33,8 @@ fn with_watches(
 ) -> Result<(), ErrorCode> {
     let request: CheckWatchesRequest<'_> = decode(body, cx.config)?;
     let watcher_type = WatcherType::from_code(request.type_).ok_or(ErrorCode::MarshallingError)?;
-    let path = request.path.as_deref().ok_or(ErrorCode::MarshallingError)?;
-    if found(cx, path, watcher_type) { Ok(()) } else { Err(ErrorCode::NoWatcher) }
+    match request.path.as_deref() {
+        Some(path) if found(cx, path, watcher_type) => Ok(()),
+        _ => Err(ErrorCode::NoWatcher),
+    }
 }

@@ -66,8 +66,15 @@ pub(super) struct Pending {
 #[derive(Debug)]
 struct Undo {
     digest: i64,
-    /// Earlier states, oldest first. `None`: there was no record.
-    states: Vec<(u32, Option<(Zxid, Option<Pending>)>)>,
+    /// Records that the multi touched, oldest first.
+    records: Vec<(u32, Before)>,
+}
+
+/// What a record was before a multi touched it.
+#[derive(Debug)]
+enum Before {
+    Absent,
+    Present { zxid: Zxid, state: Option<Pending> },
 }
 
 /// A path and its hash.
@@ -364,7 +371,7 @@ impl Outstanding {
 
     /// A multi begins: what it records can be taken back.
     pub(super) fn begin_multi(&mut self, tree: &Tree) {
-        self.undo = Some(Undo { digest: self.tree_digest(tree), states: Vec::new() });
+        self.undo = Some(Undo { digest: self.tree_digest(tree), records: Vec::new() });
     }
 
     /// The multi is complete.
@@ -375,10 +382,10 @@ impl Outstanding {
     /// The multi failed: takes back what it recorded.
     pub(super) fn roll_back_multi(&mut self, zxid: Zxid) {
         let Some(undo) = self.undo.take() else { return };
-        for (slot, before) in undo.states.into_iter().rev() {
+        for (slot, before) in undo.records.into_iter().rev() {
             match before {
-                None => self.free(slot),
-                Some((zxid, state)) => {
+                Before::Absent => self.free(slot),
+                Before::Present { zxid, state } => {
                     self.forget_owner(slot);
                     let s = &mut self.slots[slot as usize];
                     s.zxid = zxid;
@@ -398,7 +405,7 @@ impl Outstanding {
         let s = &mut self.slots[slot as usize];
         if s.zxid != zxid {
             if let Some(undo) = &mut self.undo {
-                undo.states.push((slot, Some((s.zxid, s.state.clone()))));
+                undo.records.push((slot, Before::Present { zxid: s.zxid, state: s.state.clone() }));
             }
             s.zxid = zxid;
             self.order.push_back((zxid, slot));
@@ -422,7 +429,7 @@ impl Outstanding {
         self.index.insert_unique(key.hash, slot, |slot| slots[*slot as usize].hash);
         self.order.push_back((zxid, slot));
         if let Some(undo) = &mut self.undo {
-            undo.states.push((slot, None));
+            undo.records.push((slot, Before::Absent));
         }
         slot
     }

@@ -30,7 +30,7 @@ fn watches_are_added_by_mode_without_any_check() {
     for mode in [-1, 2, 3] {
         assert_eq!(add(Some("/a"), mode), Err(ErrorCode::MarshallingError));
     }
-    assert_eq!(add(None, 0), Err(ErrorCode::MarshallingError));
+    assert_eq!(add(None, 0), Ok(vec![0; 4]));
     assert_eq!(
         w.watches.set,
         [("/none".into(), WatchMode::Persistent), ("no path".into(), WatchMode::PersistentRecursive)]
@@ -107,6 +107,18 @@ fn watches_that_fired_while_the_client_was_away_are_told_at_once() {
     };
     assert_eq!(w.read(OpCode::SetWatches, &bytes(&request)), Ok(vec![]));
     assert_eq!(w.watches.set.len(), 1);
+    let null = CheckWatchesRequest { path: None, type_: 3 };
+    assert_eq!(w.read(OpCode::CheckWatches, &bytes(&null)), Err(ErrorCode::NoWatcher));
+    let request = SetWatches2 {
+        data_watches: list(&[]),
+        exist_watches: list(&[]),
+        child_watches: list(&[]),
+        persistent_watches: Some(vec![None, Some("/p".into())]),
+        persistent_recursive_watches: None,
+        ..SetWatches2::default()
+    };
+    assert_eq!(w.read(OpCode::SetWatches2, &bytes(&request)), Err(ErrorCode::MarshallingError));
+    assert_eq!(w.watches.set.last(), Some(&("/p".to_string(), WatchMode::Persistent)));
 }
 
 #[test]
@@ -117,4 +129,16 @@ fn a_null_list_or_path_fails_what_comes_after_it() {
     let request = SetWatches { data_watches: Some(vec![None]), ..SetWatches::default() };
     assert_eq!(w.read(OpCode::SetWatches, &bytes(&request)), Err(ErrorCode::MarshallingError));
     assert_eq!(w.watches.set.len(), 1);
+    let null = CheckWatchesRequest { path: None, type_: 3 };
+    assert_eq!(w.read(OpCode::CheckWatches, &bytes(&null)), Err(ErrorCode::NoWatcher));
+    let request = SetWatches2 {
+        data_watches: list(&[]),
+        exist_watches: list(&[]),
+        child_watches: list(&[]),
+        persistent_watches: Some(vec![None, Some("/p".into())]),
+        persistent_recursive_watches: None,
+        ..SetWatches2::default()
+    };
+    assert_eq!(w.read(OpCode::SetWatches2, &bytes(&request)), Err(ErrorCode::MarshallingError));
+    assert_eq!(w.watches.set.last(), Some(&("/p".to_string(), WatchMode::Persistent)));
 }
