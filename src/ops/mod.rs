@@ -12,7 +12,7 @@
 //!
 //! | | operations |
 //! |---|---|
-//! | read | [exists](exists.rs), [getData](get_data.rs), [getACL](get_acl.rs), [getChildren and getChildren2](get_children.rs), getAllChildrenNumber, getEphemerals, multiRead, sync, whoAmI |
+//! | read | exists, getData, getACL, getChildren, getChildren2, getAllChildrenNumber, getEphemerals, multiRead, sync, whoAmI |
 //! | watches | addWatch, checkWatches, removeWatches, setWatches, setWatches2 |
 //! | write | create and its kin, delete, setData, setACL, multi with check, reconfig, createSession, closeSession, deleteContainer |
 //!

@@ -199,6 +199,11 @@ impl Tree {
         self.owners.session(session).iter().map(|&id| self.node(id).path())
     }
 
+    /// A session's ephemerals.
+    pub fn ephemeral_nodes(&self, session: SessionId) -> impl Iterator<Item = Node<'_>> {
+        self.owners.session(session).iter().map(|&id| self.node(id))
+    }
+
     /// Sessions that have or had ephemerals and are not closed, by number.
     pub fn ephemeral_sessions(&self) -> impl Iterator<Item = SessionId> {
         self.owners.sessions()

@@ -310,9 +310,8 @@ impl Outstanding {
         let before = self.tree_digest(tree);
         let gone = match seen {
             Seen::Tree(node) => {
-                let digest = if tree.digest_enabled() { node.digest() } else { 0 };
                 self.insert(zxid, key, None);
-                digest
+                node.digest()
             }
             Seen::Record(slot) => {
                 self.touch(zxid, slot);
@@ -330,13 +329,10 @@ impl Outstanding {
         let mut paths = Vec::new();
         let mut digest = self.tree_digest(tree);
         if !self.closing.contains_key(&session) {
-            for path in tree.ephemerals(session) {
-                if self.find(self.key(&path)).is_none() {
-                    if tree.digest_enabled()
-                        && let Some(node) = tree.lookup(&path)
-                    {
-                        digest = digest.wrapping_sub(i64::from(node.digest()));
-                    }
+            for node in tree.ephemeral_nodes(session) {
+                let path = node.path();
+                if self.index.is_empty() || self.find(self.key(&path)).is_none() {
+                    digest = digest.wrapping_sub(i64::from(node.digest()));
                     paths.push(path);
                 }
             }

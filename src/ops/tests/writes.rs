@@ -244,3 +244,20 @@ fn hard_quotas_refuse_only_when_they_are_enforced() {
         assert_eq!(err, -103);
     }
 }
+
+#[test]
+fn digests_that_are_switched_off_are_left_out() {
+    let mut w = World::new();
+    w.tree = Tree::new(TreeOptions { hash_seed: 1, ..TreeOptions::default() });
+    for (op, body) in [
+        (OpCode::Create, create("/a", 1)),
+        (OpCode::SetData, set_data("/a", b"y", 0)),
+        (OpCode::Multi, super::multi::of(vec![(1, create("/b", 0)), (2, delete("/none", -1))])),
+        (OpCode::CloseSession, Bytes::new()),
+    ] {
+        let prepared = w.prepare(op, &body);
+        assert_eq!((prepared.error, prepared.digest), (None, None), "{op:?}");
+    }
+    w.apply_all();
+    assert!(w.tree.lookup("/a").is_none() && w.tree.lookup("/b").is_none());
+}
