@@ -10,20 +10,24 @@
 //! | [`frame`] | where packets begin and end | a length never makes us allocate |
 //! | [`auth`] | who a caller is, what a list allows | what cannot be parsed matches nobody |
 //! | [`session`] | session numbers, passwords, expiry | a session expires once and never early |
-//! | [`ops`] | what each operation does | the first failing check decides, in upstream's order |
-//! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`tree`] | the znodes in memory | the same txns give the same tree and digest, replayed or live |
 //! | [`watch`] | who is told of which change | a watch is told before a read can see the change |
+//! | [`ops`] | what each operation does | the first failing check decides, in upstream's order |
+//! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 //! | [`storage`] | log, snapshots, recovery | what was forced is found again |
+//! | [`admin`] | four-letter words, metrics | an answer is a function of a view; counting never waits |
+//! | [`net`] | sockets and their workers | answers leave in order; nobody makes us hold without bound |
+//! | [`node`] | the life of a server | what fails takes the process with it |
 //! | [`tools`] | subcommands that are not the server | not imported by the server |
 //! | [`sim`] | disks that forget and fail, for tests | a run is its seed |
-//! | [`admin`] | four-letter words, metrics | an answer is a function of a view; counting never waits |
 
 pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod frame;
+pub mod net;
+pub mod node;
 pub mod ops;
 pub mod pipeline;
 pub mod session;

@@ -1,7 +1,15 @@
 //! The `quoll` binary.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use quoll::{
+    config::cli,
+    node::{self, Exit},
+};
 use std::process::ExitCode;
+
+/// Faster and more compact for many small allocations than the system's, by measurement.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Apache ZooKeeper, written again in Rust.
 #[derive(Debug, Parser)]
@@ -13,12 +21,24 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a server: with the given zoo.cfg, or with a port and a directory, or with neither on port 2181 and ./data
+    Server(ServerArgs),
     /// Measure a server that speaks the ZooKeeper client protocol
     Bench(quoll::tools::bench::BenchArgs),
 }
 
+/// The arguments of upstream's main class, which the configuration reads itself.
+#[derive(Debug, Args)]
+struct ServerArgs {
+    /// [-Dname=value…] [zoo.cfg | PORT DATADIR [TICKTIME] [MAXCONNECTIONS]]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let args = cli::with_default_subcommand(std::env::args_os().collect(), &["server", "bench"]);
+    match Arguments::parse_from(args).command {
+        Command::Server(args) => server(args),
         Command::Bench(args) => match quoll::tools::bench::run(&args) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -27,5 +47,29 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+fn server(args: ServerArgs) -> ExitCode {
+    node::logging::start();
+    let invocation = cli::Invocation {
+        args: args.arguments,
+        server_jvmflags: std::env::var("SERVER_JVMFLAGS").ok(),
+        jvmflags: std::env::var("JVMFLAGS").ok(),
+    };
+    let loaded = match cli::load(&invocation) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("quoll server: {error}");
+            return ExitCode::from(Exit::Invocation as u8);
+        }
+    };
+    node::logging::show(&loaded.notices);
+    match node::run(loaded.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quoll server: {error}");
+            ExitCode::from(error.exit() as u8)
+        }
     }
 }

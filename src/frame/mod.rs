@@ -12,12 +12,10 @@
 mod connect;
 mod reply;
 mod request;
-mod word;
 
 pub use connect::{ConnectPacket, PASSWORD_LEN_MAX, decode_connect};
 pub use reply::{OpenFrame, open_frame, reply_head};
 pub use request::{RequestHead, decode_request};
-pub use word::{Word, sniff};
 
 use thiserror::Error;
 

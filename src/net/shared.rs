@@ -1,0 +1,136 @@
+use super::{
+    clock::Clock,
+    inbox::Inbox,
+    limits::{Bucket, Door},
+    mailbox::Mailbox,
+    stats::UnderWay,
+    words::Host,
+    worker::Command,
+};
+use crate::{
+    admin::{metrics::Metrics, words::Whitelist},
+    auth::AuthConfig,
+    config::{RequestThrottleConfig, ServerConfig},
+    ops::OpsConfig,
+    pipeline::{Input, PipelineCounts},
+    tree::Tree,
+    types::SessionId,
+    watch::WatchManager,
+};
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
+use tokio::sync::{mpsc, oneshot};
+
+/// What everybody on this server works with.
+pub struct Shared {
+    /// The znodes. Workers read a batch of requests under one shared section; the core alone changes it.
+    pub tree: RwLock<Tree>,
+    /// The watches. Taken after the tree, never before it.
+    pub watches: Mutex<WatchManager>,
+    /// Into the core.
+    pub core: Inbox<ToCore>,
+    /// One for each worker, by index.
+    pub workers: Vec<WorkerPort>,
+    /// The time.
+    pub clock: Clock,
+    /// What the network has to know of the configuration.
+    pub settings: NetSettings,
+    /// What the operations have to know of it.
+    pub ops: OpsConfig,
+    /// All of it, for those who show it.
+    pub config: ServerConfig,
+    /// Connections in all and by address.
+    pub door: Door,
+    /// The rate of new sessions.
+    pub bucket: Mutex<Bucket>,
+    /// Requests in the pipeline.
+    pub under_way: UnderWay,
+    /// What is counted. Each worker has the shard of its index, the acceptor the one behind them, then the core, then
+    /// the log.
+    pub metrics: Metrics,
+    /// Auth packets refused, and requests refused for want of one.
+    pub auth_failures: AtomicU64,
+    /// Which four-letter words are answered.
+    pub whitelist: Whitelist,
+    /// What `gtmk` shows.
+    pub trace_mask: AtomicI64,
+    /// What only the surroundings know.
+    pub host: Box<dyn Host>,
+}
+
+/// How a worker is reached from other threads.
+#[derive(Debug)]
+pub struct WorkerPort {
+    /// What the core has for its connections.
+    pub mailbox: Mailbox,
+    /// Everything else.
+    pub commands: mpsc::UnboundedSender<Command>,
+    /// Its connections.
+    pub connections: AtomicUsize,
+}
+
+/// What reaches the core.
+#[derive(Debug)]
+pub enum ToCore {
+    /// For the pipeline.
+    Input(Input),
+    /// The log has rolled: begin a snapshot.
+    SnapshotDue,
+    /// Somebody wants to see the sessions.
+    Report(oneshot::Sender<CoreReport>),
+    /// Nothing more will come from clients: finish what there is.
+    Stop,
+}
+
+/// What the core knows and others show.
+#[derive(Clone, Debug, Default)]
+pub struct CoreReport {
+    /// Sessions.
+    pub sessions: usize,
+    /// When they expire, monotonic ms, in order.
+    pub deadlines: Vec<(i64, Vec<SessionId>)>,
+    /// What the pipeline has counted.
+    pub counts: PipelineCounts,
+}
+
+/// What the network has to know of the configuration, in the types it needs.
+#[derive(Clone, Debug)]
+pub struct NetSettings {
+    /// `jute.maxbuffer`.
+    pub packet_size_max: usize,
+    /// `globalOutstandingLimit`.
+    pub outstanding_max: i64,
+    /// `largeRequestThreshold`.
+    pub large_request_threshold: Option<u32>,
+    /// `largeRequestMaxBytes`.
+    pub large_requests_bytes_max: i64,
+    /// `request_throttle_*`.
+    pub throttle: RequestThrottleConfig,
+    /// `nio.sessionlessCnxnTimeout`.
+    pub sessionless_timeout_ms: i64,
+    /// `clientTcpKeepAlive`.
+    pub tcp_keep_alive: bool,
+}
+
+impl NetSettings {
+    /// Taken from the configuration.
+    pub fn new(config: &ServerConfig) -> Self {
+        let request = &config.request;
+        Self {
+            packet_size_max: request.packet_size_max as usize,
+            outstanding_max: i64::from(request.outstanding_max),
+            large_request_threshold: request.large_request_threshold,
+            large_requests_bytes_max: i64::from(request.large_requests_bytes_max),
+            throttle: request.throttle,
+            sessionless_timeout_ms: i64::from(config.connection.sessionless_timeout_ms),
+            tcp_keep_alive: config.connection.tcp_keep_alive,
+        }
+    }
+}
+
+impl Shared {
+    /// Who is who.
+    pub fn auth(&self) -> &AuthConfig {
+        &self.ops.auth
+    }
+}

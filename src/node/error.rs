@@ -1,0 +1,48 @@
+use super::Exit;
+use crate::storage::StorageError;
+use std::io;
+use thiserror::Error;
+
+/// Why a server does not start.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// Nothing to listen on.
+    #[error("there is no port for clients: set clientPort in the configuration")]
+    NoClientPort,
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}{}", advice(source))]
+    Listen {
+        /// As configured.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A thread or what it runs on cannot be made.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ". Another server uses the port: stop it, or set another clientPort",
+        io::ErrorKind::PermissionDenied => ". Ports below 1024 need a privilege: set another clientPort",
+        io::ErrorKind::AddrNotAvailable => {
+            ". This machine does not have that address: check clientPortAddress"
+        }
+        _ => "",
+    }
+}
+
+impl NodeError {
+    /// The number that the process ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            NodeError::NoClientPort => Exit::Invocation,
+            NodeError::Storage(_) => Exit::DataDir,
+            NodeError::Listen { .. } | NodeError::Thread(_) => Exit::Unexpected,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use super::fatal;
+use crate::{
+    net::{Inbox, Shared, ToCore},
+    pipeline::{Input, LogBatch},
+    storage::{LogWriter, SnapshotPace, StorageError},
+    types::Zxid,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What reaches the log.
+#[derive(Debug)]
+pub(super) enum ToLog {
+    /// Append and force.
+    Append(LogBatch),
+    /// There is nothing more.
+    Stop,
+}
+
+/// The log thread: appends everything there is, forces once, tells the core. While it forces, the next batch fills.
+pub(super) struct Log {
+    pub shared: Arc<Shared>,
+    pub inbox: Arc<Inbox<ToLog>>,
+    pub writer: LogWriter,
+    pub pace: SnapshotPace,
+}
+
+impl Log {
+    /// Runs until it is told to stop. A failure of the disk ends the process: what cannot be kept is not
+    /// acknowledged, and nobody may believe that this server still works.
+    pub fn run(mut self) {
+        if let Err(error) = self.work() {
+            fatal::stop(
+                fatal::Exit::Unexpected,
+                &format!("the transaction log cannot be written, so the server stops: {error}"),
+            );
+        }
+    }
+
+    fn work(&mut self) -> Result<(), StorageError> {
+        let storage = &self.shared.config.storage;
+        let batch_max = match storage.flush_batch_max {
+            0 => usize::MAX,
+            n => n as usize,
+        };
+        let delay = Duration::from_millis(storage.flush_delay_ms);
+        let mut items = Vec::new();
+        let mut stop = false;
+        while !stop {
+            self.inbox.wait(&mut items, None);
+            if !delay.is_zero() {
+                self.gather(&mut items, batch_max, Instant::now() + delay);
+            }
+            let mut unforced = (0, 0, Zxid::ZERO);
+            for item in items.drain(..) {
+                match item {
+                    ToLog::Append(batch) => {
+                        self.writer.append(batch.entries(), batch.first, batch.last)?;
+                        let (txns, bytes, _) = unforced;
+                        unforced = (txns + batch.ends.len(), bytes + batch.bytes.len(), batch.last);
+                        if unforced.0 >= batch_max {
+                            self.force(std::mem::take(&mut unforced))?;
+                        }
+                    }
+                    ToLog::Stop => stop = true,
+                }
+            }
+            if unforced.0 > 0 {
+                self.force(unforced)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `flushDelay`: waits for more, until there is enough or the time is over.
+    fn gather(&self, items: &mut Vec<ToLog>, batch_max: usize, until: Instant) {
+        let count = |items: &[ToLog]| -> usize {
+            items.iter().map(|i| if let ToLog::Append(b) = i { b.ends.len() } else { batch_max }).sum()
+        };
+        let mut more = Vec::new();
+        while count(items) < batch_max && Instant::now() < until {
+            self.inbox.wait(&mut more, Some(until));
+            items.append(&mut more);
+        }
+    }
+
+    fn force(&mut self, (txns, bytes, last): (usize, usize, Zxid)) -> Result<(), StorageError> {
+        self.writer.force()?;
+        self.shared.core.put(ToCore::Input(Input::Durable(last)));
+        if self.pace.add(txns as u64, bytes as u64) {
+            // The txns after the snapshot are in a file of their own, so that purging can drop those before it.
+            self.writer.roll()?;
+            self.shared.core.put(ToCore::SnapshotDue);
+        }
+        Ok(())
+    }
+}

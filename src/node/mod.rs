@@ -1,0 +1,285 @@
+//! The life of a server: start, threads, stop.
+//!
+//! ```text
+//!  main: accept, signals, purging            io-N: connections        core: decisions
+//!       |  connection                          |  inputs  -->  inbox    |  entries --> inbox --> log: append, force
+//!       '--------------------------------->    |  <-- mailbox  answers  |  <-- "durable" -------------------'
+//!                                                                       |  walk --> snapshot: a file now and then
+//! ```
+//!
+//! Invariants: clients are served only from a tree that was recovered as a whole; a thread that fails takes the
+//! process with it; a stop answers what is durable and closes, in that order.
+//!
+//! Upstream counterpart: `ZooKeeperServerMain`, `ZooKeeperServer`, `ServerCnxnFactory`. Start reading at [`run`].
+
+mod core;
+mod error;
+mod fatal;
+mod host;
+mod limits;
+mod log;
+pub mod logging;
+mod options;
+mod recovery;
+mod snapshot;
+
+pub use error::NodeError;
+pub use fatal::Exit;
+
+use self::{core::Core, host::ThisHost, log::Log, snapshot::Snapshots};
+use crate::{
+    admin::{
+        metrics::Metrics,
+        version::full_version,
+        words::{Whitelist, gtmk::TraceMask},
+    },
+    config::ServerConfig,
+    net::{
+        self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, Shared, ToCore, UnderWay,
+        WorkerPort,
+    },
+    pipeline::Pipeline,
+    storage::{self, Disk, LogWriter, RealDisk, Recovered, SnapshotPace},
+    watch::WatchManager,
+};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, AtomicUsize},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+use tracing::{error, info, warn};
+
+/// How long a stopping server waits for its disk before it gives up on what nobody has been told of.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a server until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start. Once it serves, failures that end it end the process, with a message.
+pub fn run(config: ServerConfig) -> Result<(), NodeError> {
+    fatal::abort_on_panic();
+    limits::raise_open_files(config.connection.total_max);
+    let address = config.connection.client_address.as_ref().ok_or(NodeError::NoClientPort)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let clock = Clock::start();
+    let recovered = recovery::recover(&disk, &config)?;
+    let addresses: Vec<SocketAddr> = (address.host.as_str(), address.port)
+        .to_socket_addrs()
+        .map_err(|source| NodeError::Listen { address: address.to_string(), source })?
+        .collect();
+    let listener = listen(&addresses, config.connection.listen_backlog)
+        .map_err(|source| NodeError::Listen { address: address.to_string(), source })?;
+
+    let server = Server::start(config, disk, clock, recovered)?;
+    server.greet(&listener);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
+    runtime.block_on(server.serve(listener))
+}
+
+fn listen(addresses: &[SocketAddr], backlog: Option<u32>) -> std::io::Result<TcpListener> {
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match net::listen(*address, backlog) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+struct Server {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    workers: Vec<JoinHandle<()>>,
+    core: JoinHandle<()>,
+    log: JoinHandle<()>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Server {
+    fn start(
+        config: ServerConfig,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        recovered: Recovered,
+    ) -> Result<Self, NodeError> {
+        let Recovered { tree, mut sessions, orphans, replayed, .. } = recovered;
+        let last_zxid = tree.last_zxid();
+        // Their ephemerals go as those of other sessions do: by a transaction, at the end of the first tick.
+        let tick_ms = i32::try_from(config.session.tick_time_ms).unwrap_or(i32::MAX);
+        sessions.extend(orphans.into_iter().map(|session| (session, tick_ms)));
+        let storage_options = options::storage(&config);
+        let pipeline_config = options::pipeline(&config);
+        let (mut ports, mut commands) = (Vec::new(), Vec::new());
+        for _ in 0..options::workers(&config) {
+            let (to, from) = mpsc::unbounded_channel();
+            ports.push(WorkerPort {
+                mailbox: Mailbox::default(),
+                commands: to,
+                connections: AtomicUsize::new(0),
+            });
+            commands.push(from);
+        }
+        let connection = &config.connection;
+        let shared = Arc::new(Shared {
+            tree: RwLock::new(tree),
+            watches: Mutex::new(WatchManager::new(rand::random())),
+            core: Inbox::default(),
+            workers: ports,
+            clock,
+            settings: NetSettings::new(&config),
+            ops: pipeline_config.ops.clone(),
+            door: Door::new(connection.per_ip_max, connection.total_max),
+            bucket: Mutex::new(Bucket::new(connection.throttle, clock.mono_ms())),
+            under_way: UnderWay::default(),
+            metrics: Metrics::new(options::workers(&config) + 3),
+            auth_failures: AtomicU64::new(0),
+            whitelist: Whitelist::new(
+                config.admin.words_whitelist.as_deref(),
+                config.request.read_only_mode_enabled,
+            ),
+            trace_mask: AtomicI64::new(TraceMask::default().0),
+            host: Box::new(ThisHost::new(&config, disk.clone())),
+            config,
+        });
+        let snapshots = Arc::new(Snapshots::new(disk.clone(), storage_options.snapshot()));
+        let pipeline = Pipeline::new(pipeline_config, &sessions, last_zxid, clock.now());
+        let storage = &shared.config.storage;
+        let log_inbox = Arc::new(Inbox::default());
+        let log = Log {
+            shared: shared.clone(),
+            inbox: log_inbox.clone(),
+            writer: LogWriter::open(disk.clone(), storage_options.log(), last_zxid),
+            pace: SnapshotPace::new(storage.snap_count, storage.snap_size_limit, rand::random()),
+        };
+        let core = Core {
+            shared: shared.clone(),
+            pipeline,
+            log: log_inbox,
+            snapshots: snapshots.clone(),
+            tick_ms: i64::from(shared.config.session.tick_time_ms),
+        };
+        if replayed > 0 {
+            // The next start need not replay them again.
+            shared.core.put(ToCore::SnapshotDue);
+        }
+        let log = spawn("log", move || log.run())?;
+        let core = spawn("core", move || core.run())?;
+        let mut workers = Vec::new();
+        for (index, commands) in (0..).zip(commands) {
+            workers.push(net::spawn(shared.clone(), index, commands).map_err(NodeError::Thread)?);
+        }
+        Ok(Self { shared, disk, workers, core, log, snapshots })
+    }
+
+    /// Says in a few lines where everything is.
+    fn greet(&self, listener: &TcpListener) {
+        let config = &self.shared.config;
+        let Ok(at) = listener.local_addr() else { return };
+        let reach = match at.ip() {
+            ip if ip.is_unspecified() => format!("127.0.0.1:{}", at.port()),
+            _ => at.to_string(),
+        };
+        info!("quoll {} serves ZooKeeper clients on {at}", full_version());
+        let (data, logs) = (&config.storage.data_dir, &config.storage.data_log_dir);
+        if data == logs {
+            info!("its data lies in {}", data.display());
+        } else {
+            info!("its snapshots lie in {}, its logs in {}", data.display(), logs.display());
+        }
+        info!("connect with: zkCli.sh -server {reach}");
+    }
+
+    async fn serve(self, listener: TcpListener) -> Result<(), NodeError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Thread)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Thread)?;
+        let acceptor = Acceptor::spawn(self.shared.clone(), listener).map_err(NodeError::Thread)?;
+        tokio::select! {
+            _ = terminate.recv() => info!("stopping, as SIGTERM asks"),
+            _ = interrupt.recv() => info!("stopping, as SIGINT asks"),
+            () = self.purge() => {}
+        }
+        self.stop(acceptor).await;
+        Ok(())
+    }
+
+    /// Removes old snapshots and logs every `autopurge.purgeInterval` hours, beginning at once. Never ends.
+    async fn purge(&self) {
+        let storage = &self.shared.config.storage;
+        let hours = u64::from(storage.purge.interval_hours);
+        if hours == 0 {
+            return std::future::pending().await;
+        }
+        let options = options::storage(&self.shared.config);
+        let (snapshots, logs) = (options.snap_dir(), options.log_dir());
+        let retain = (storage.purge.retain_count as usize).max(storage::RETAIN_MIN);
+        loop {
+            let (disk, snapshots, logs) = (self.disk.clone(), snapshots.clone(), logs.clone());
+            let purged =
+                tokio::task::spawn_blocking(move || storage::purge(&*disk, &snapshots, &logs, retain)).await;
+            match purged {
+                Ok(Ok(files)) if files.is_empty() => {}
+                Ok(Ok(files)) => info!(files = files.len(), "old snapshots and logs removed"),
+                Ok(Err(error)) => error!("old snapshots and logs could not be removed: {error}"),
+                Err(error) => error!("old snapshots and logs could not be removed: {error}"),
+            }
+            tokio::time::sleep(Duration::from_secs(hours * 3600)).await;
+        }
+    }
+
+    /// Ends everything in the order in which data flows, so that what has been taken in is finished.
+    async fn stop(self, acceptor: Acceptor) {
+        let start = Instant::now();
+        if let Err(error) = acceptor.stop() {
+            warn!("connections are still being accepted: {error}");
+        }
+        let Server { shared, workers, core, log, snapshots, .. } = self;
+        for port in &shared.workers {
+            let (done, stopped) = oneshot::channel();
+            let _ = port.commands.send(Command::StopReading(done));
+            let _ = stopped.await;
+        }
+        shared.core.put(ToCore::Stop);
+        if !joined(core, start).await || !joined(log, start).await {
+            warn!(
+                "the disk did not answer for {STOP_PATIENCE:?}; what was not forced was acknowledged to nobody"
+            );
+        }
+        for port in &shared.workers {
+            let _ = port.commands.send(Command::Stop);
+        }
+        for worker in workers {
+            joined(worker, start).await;
+        }
+        if snapshots.is_under_way() {
+            info!("the snapshot under way is left unfinished; the logs hold everything");
+        }
+        info!(ms = start.elapsed().as_millis() as u64, "stopped");
+    }
+}
+
+/// Waits for a thread, but not for ever; whether it has ended.
+async fn joined(thread: JoinHandle<()>, start: Instant) -> bool {
+    while !thread.is_finished() {
+        if start.elapsed() > STOP_PATIENCE {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // A panic has ended the process already.
+    thread.join().is_ok()
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
+    thread::Builder::new().name(name.into()).spawn(run).map_err(NodeError::Thread)
+}

@@ -1,0 +1,121 @@
+//! From the configuration to what each part needs of it.
+
+use crate::{
+    auth,
+    config::{DigestAlgorithm, ServerConfig, SnapshotCompression},
+    ops::OpsConfig,
+    pipeline::{PipelineConfig, ReaperConfig},
+    storage::{Compression, StorageOptions},
+    tree::TreeOptions,
+    types::{OwnerRules, ServerId, TxnFormat},
+};
+use quoll_jute::Limits;
+use std::thread;
+
+/// The number of a server that has none: the highest byte of its sessions.
+const STANDALONE: ServerId = ServerId(1);
+
+/// More workers than this have not been seen to help.
+const WORKERS_MAX: usize = 64;
+
+pub(super) fn workers(config: &ServerConfig) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    config.connection.worker_threads.map_or(cores, |n| n as usize).clamp(1, WORKERS_MAX)
+}
+
+pub(super) fn limits(config: &ServerConfig) -> Limits {
+    let sum = u64::from(config.request.packet_size_max) + u64::from(config.request.record_extra_size);
+    Limits { length_max: sum.min(i32::MAX as u64) as usize }
+}
+
+pub(super) fn owner_rules(config: &ServerConfig) -> OwnerRules {
+    OwnerRules {
+        extended_types: config.request.extended_types_enabled,
+        emulate_353: config.request.emulate_353_ttl_nodes,
+    }
+}
+
+pub(super) fn tree(config: &ServerConfig) -> TreeOptions {
+    TreeOptions {
+        hash_seed: rand::random(),
+        owner_rules: owner_rules(config),
+        digest: config.storage.digest_enabled,
+    }
+}
+
+pub(super) fn txn_format(config: &ServerConfig) -> TxnFormat {
+    TxnFormat { close_session_paths: config.storage.close_session_txn_paths, limits: limits(config) }
+}
+
+pub(super) fn storage(config: &ServerConfig) -> StorageOptions {
+    let storage = &config.storage;
+    StorageOptions {
+        data_dir: storage.data_dir.clone(),
+        data_log_dir: storage.data_log_dir.clone(),
+        create_missing_dirs: storage.create_missing_dirs,
+        create_empty_db: storage.create_empty_db,
+        trust_empty_snapshot: storage.trust_empty_snapshot,
+        prealloc_size: storage.prealloc_size,
+        log_file_size_max: storage.txn_log_size_limit,
+        force_sync: storage.force_sync,
+        slow_force_ms: storage.fsync_warning_threshold_ms,
+        compression: match storage.snapshot_compression {
+            SnapshotCompression::None => Compression::None,
+            SnapshotCompression::Gzip => Compression::Gzip,
+            SnapshotCompression::Snappy => Compression::Snappy,
+        },
+        last_zxid_in_snapshots: storage.serialize_last_zxid,
+    }
+}
+
+pub(super) fn pipeline(config: &ServerConfig) -> PipelineConfig {
+    let container = &config.request.container;
+    PipelineConfig {
+        server: STANDALONE,
+        tick_ms: i64::from(config.session.tick_time_ms),
+        session_timeout_min_ms: saturating(config.session.timeout_min_ms),
+        session_timeout_max_ms: saturating(config.session.timeout_max_ms),
+        reaper: ReaperConfig {
+            check_interval_ms: i64::from(container.check_interval_ms),
+            per_minute_max: i64::from(container.per_minute_max),
+            never_used_max_ms: i64::try_from(container.never_used_max_ms).unwrap_or(i64::MAX),
+        },
+        ops: ops(config),
+        txn_format: txn_format(config),
+    }
+}
+
+fn ops(config: &ServerConfig) -> OpsConfig {
+    OpsConfig {
+        auth: auth(config),
+        owner_rules: owner_rules(config),
+        enforce_quota: config.request.enforce_quota,
+        reconfig_enabled: config.request.reconfig_enabled,
+        limits: limits(config),
+    }
+}
+
+fn auth(config: &ServerConfig) -> auth::AuthConfig {
+    let a = &config.auth;
+    auth::AuthConfig {
+        skip_acl: a.skip_acl,
+        digest_disabled: !a.digest_enabled,
+        digest_algorithm: match a.digest_algorithm {
+            DigestAlgorithm::Md5 => auth::DigestAlgorithm::Md5,
+            DigestAlgorithm::Sha1 => auth::DigestAlgorithm::Sha1,
+            DigestAlgorithm::Sha224 => auth::DigestAlgorithm::Sha224,
+            DigestAlgorithm::Sha256 => auth::DigestAlgorithm::Sha256,
+            DigestAlgorithm::Sha384 => auth::DigestAlgorithm::Sha384,
+            DigestAlgorithm::Sha512 => auth::DigestAlgorithm::Sha512,
+        },
+        super_digest: a.super_digest.clone(),
+        // Certificates come with TLS.
+        x509: None,
+        ensemble_names: (!a.ensemble_names.is_empty()).then(|| a.ensemble_names.clone()),
+        enforced_schemes: a.enforced_schemes.clone(),
+    }
+}
+
+fn saturating(ms: u32) -> i32 {
+    i32::try_from(ms).unwrap_or(i32::MAX)
+}
