@@ -30,7 +30,10 @@ impl Pipeline {
         }
         let committed = self.broadcast.committed();
         for _ in 0..txns_max {
-            let Some(in_flight) = self.in_flight.pop_front_if(|f| f.txn.zxid <= committed) else { break };
+            if self.in_flight.front().is_none_or(|f| f.txn.zxid > committed) {
+                break;
+            }
+            let Some(in_flight) = self.in_flight.pop_front() else { break };
             let serial = self.first_serial;
             self.first_serial += 1;
             self.apply_one(serial, in_flight, tree, watches, out);
