@@ -92,8 +92,11 @@ impl Pipeline {
     fn request(&mut self, now: Now, tree: &Tree, request: Request) {
         let owned = match self.sessions.state(request.session) {
             SessionState::Open { owner, .. } => owner == Some(request.conn),
-            // Upstream drops what comes after a session's end has begun; the connection is about to be closed.
-            SessionState::Closing => return,
+            SessionState::Closing => {
+                let Request { conn, session, xid, .. } = request;
+                self.wait(session, Waiting::Expired { conn, xid });
+                return;
+            }
             SessionState::Unknown => false,
         };
         if !owned {
@@ -107,7 +110,7 @@ impl Pipeline {
             return;
         }
         let Request { conn, session, xid, op, body, ids, .. } = request;
-        let asked = Asked { session, cxid: xid, ids: &ids, origin: Origin::Client { conn, xid, op } };
+        let asked = Asked { session, cxid: xid, ids: &ids, origin: Origin::Client { conn, xid } };
         self.propose(now, tree, asked, |cx| Some(ops::prepare(cx, op, &body)));
         if op == OpCode::CloseSession {
             self.sessions.set_closing(session);

@@ -71,14 +71,12 @@ impl Pipeline {
                 });
             }
         });
+        let mut closed = None;
         match &txn.body {
             TxnBody::CreateSession { .. } => self.sessions.confirm(session),
             TxnBody::CloseSession { .. } => {
-                let owner = self.sessions.owner(session);
+                closed = self.sessions.owner(session);
                 self.sessions.remove(session);
-                if let (Some(conn), Origin::Server) = (owner, &origin) {
-                    out.push(conn, 0, zxid, Then::Close, |_| {});
-                }
             }
             _ => {}
         }
@@ -90,15 +88,17 @@ impl Pipeline {
             Origin::Connect { conn, timeout_ms, has_read_only_byte } => {
                 established(out, conn, session, timeout_ms, has_read_only_byte, zxid);
             }
-            Origin::Client { conn, xid, op } => {
-                let then = if op == OpCode::CloseSession { Then::Close } else { Then::Nothing };
-                out.push(conn, 1, zxid, then, |bytes| {
+            Origin::Client { conn, xid } => {
+                out.push(conn, 1, zxid, Then::Nothing, |bytes| {
                     write_result_frame(bytes, xid, zxid, |body| ops::write_reply(&txn.body, &applied, body));
                 });
             }
         }
         for waiting in behind {
             self.answer(waiting, tree, watches, out);
+        }
+        if let Some(conn) = closed {
+            out.push(conn, 0, zxid, Then::Close, |_| {});
         }
     }
 
@@ -112,6 +112,12 @@ impl Pipeline {
                 out.push(conn, 0, tree.last_zxid(), Then::Close, |bytes| {
                     let read_only = has_read_only_byte.then_some(false);
                     write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
+                });
+            }
+            Waiting::Expired { conn, xid } => {
+                let (zxid, err) = (tree.last_zxid(), ErrorCode::SessionExpired.code());
+                out.push(conn, 1, zxid, Then::Nothing, |bytes| {
+                    write_reply_frame(bytes, xid, zxid, err, |_| {})
                 });
             }
             Waiting::Close { conn } => out.push(conn, 0, tree.last_zxid(), Then::Close, |_| {}),

@@ -31,7 +31,7 @@ use crate::{
     ops::{Outstanding, QuotaNote, ResponseCache},
     session::{SessionIds, SessionTracker},
     tree::Effects,
-    types::{ConnId, OpCode, SessionId, Txn, Zxid},
+    types::{ConnId, SessionId, Txn, Zxid},
     zab::{Broadcast, Quorum},
 };
 use hashbrown::HashMap;
@@ -66,7 +66,7 @@ enum Origin {
     /// A client that asked for a session.
     Connect { conn: ConnId, timeout_ms: i32, has_read_only_byte: bool },
     /// A client's request.
-    Client { conn: ConnId, xid: i32, op: OpCode },
+    Client { conn: ConnId, xid: i32 },
     /// The server itself.
     Server,
 }
@@ -76,6 +76,8 @@ enum Origin {
 enum Waiting {
     /// A read.
     Read(Request),
+    /// A request that came after its session's end had begun.
+    Expired { conn: ConnId, xid: i32 },
     /// A session taken up by a new connection.
     Reattach { conn: ConnId, session: SessionId, timeout_ms: i32, has_read_only_byte: bool },
     /// A session that cannot be taken up.
