@@ -12,7 +12,10 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    admin::{metrics::Counter, words::Command as Word},
+    admin::{
+        metrics::{Counter, Summary},
+        words::Command as Word,
+    },
     auth::{self, AuthFailed},
     frame::{self, RequestHead, Split},
     ops::{self, ReadCx},
@@ -172,12 +175,17 @@ impl<'w> Batch<'w> {
             }
         };
         let new = packet.session.0 == 0;
-        if !shared.bucket.lock().admit(new, self.received_ms, rand::random) {
+        let mut bucket = shared.bucket.lock();
+        let admitted = bucket.admit(new, self.received_ms, rand::random);
+        let deficit = bucket.deficit();
+        drop(bucket);
+        if !admitted {
             self.worker.metrics.inc(Counter::ConnectionRejected);
             debug!(peer = %self.conn.peer, "connection closed: connection_throttle_tokens are used up");
             return Step::End(Reason::ConnectRateLimit);
         }
         self.worker.metrics.inc(Counter::ConnectionRequestCount);
+        self.worker.metrics.record(Summary::ConnectionTokenDeficit, deficit.max(0) as u64);
         if !new {
             self.worker.metrics.inc(Counter::ConnectionRevalidateCount);
         }
@@ -235,7 +243,7 @@ impl<'w> Batch<'w> {
         // A sync waits for what the core has under way; everything else that is no write is answered here, unless
         // it has to wait for its own connection's writes.
         if ops::is_write(op) || op == OpCode::Sync || self.is_behind_own_requests() {
-            return self.to_core(op, head, payload.len());
+            return self.send_to_core(op, head, payload.len());
         }
         self.read(op, head);
         Step::Took(0)
@@ -249,7 +257,7 @@ impl<'w> Batch<'w> {
         self.conn.has_in_flight()
     }
 
-    fn to_core(&mut self, op: OpCode, head: RequestHead<'_>, size: usize) -> Step {
+    fn send_to_core(&mut self, op: OpCode, head: RequestHead<'_>, size: usize) -> Step {
         let shared = &self.worker.shared;
         let throttle = &shared.settings.throttle;
         if throttle.requests_max > 0
@@ -435,7 +443,9 @@ impl<'w> Batch<'w> {
         totals.sent += local;
         worker.metrics.add(Counter::ResponseBytes, sent_bytes);
         if reads > 0 {
-            totals.reads.add(now_ms - received_ms, reads);
+            let latency_ms = now_ms - received_ms;
+            totals.reads.add(latency_ms, reads);
+            worker.read_latency.borrow_mut().add(&worker.metrics, latency_ms, reads as u32);
         }
     }
 }

@@ -3,19 +3,19 @@
 use super::{
     conn::{Conn, InFlight, Phase, Reason, Spare},
     shared::{Shared, ToCore},
-    stats::{Answered, ConnStats, WorkerStats},
+    stats::{Answered, ConnStats, Pending, WorkerStats},
     task::ConnTask,
     timers::{Timer, Timers},
     words,
 };
 use crate::{
     admin::{
-        metrics::{Counter, Shard},
+        metrics::{Counter, Distribution, Shard},
         words::Command as Word,
     },
     auth,
     frame::{self, LENGTH_LEN, Split},
-    ops::ResponseCache,
+    ops::{CacheStats, ResponseCache},
     pipeline::{Delivery, Input, Then, WorkerDeliveries},
     types::{ConnId, OpCode, SessionId},
 };
@@ -126,6 +126,10 @@ pub(super) struct Worker {
     /// Scratch space for notifications that leave before a reply.
     pub notifications: RefCell<Vec<u8>>,
     pub stats: RefCell<WorkerStats>,
+    pub read_latency: RefCell<Pending>,
+    update_latency: RefCell<Pending>,
+    /// What the metrics know of the cache.
+    cache_seen: Cell<CacheStats>,
 }
 
 /// Starts the thread of a worker.
@@ -172,6 +176,9 @@ impl Worker {
             cache: RefCell::new(cache),
             notifications: RefCell::default(),
             stats: RefCell::default(),
+            read_latency: RefCell::new(Pending::new(Distribution::ReadLatency)),
+            update_latency: RefCell::new(Pending::new(Distribution::UpdateLatency)),
+            cache_seen: Cell::default(),
         }
     }
 
@@ -420,6 +427,7 @@ impl Worker {
         conn.pop_in_flight(delivery.answered, &self.shared, |r: InFlight| {
             let latency_ms = (now_ms - r.received_ms).max(0);
             stats.updates.add(latency_ms, 1);
+            self.update_latency.borrow_mut().add(&self.metrics, latency_ms, 1);
             let zxid = delivery.zxid;
             conn.note_answered(Answered { xid: r.xid, op: r.op, zxid }, latency_ms, now_ms, 1);
         });
@@ -430,6 +438,7 @@ impl Worker {
                 conn.establish(session, timeout_ms);
                 if let Some(latency_ms) = conn.note_established(now_ms) {
                     stats.updates.add(latency_ms, 1);
+                    self.update_latency.borrow_mut().add(&self.metrics, latency_ms, 1);
                     let answered = Answered { xid: 0, op: OpCode::CreateSession, zxid: delivery.zxid };
                     conn.note_answered(answered, latency_ms, now_ms, 1);
                 }
@@ -481,6 +490,7 @@ impl Worker {
     }
 
     fn report(&self, connections: bool) -> WorkerReport {
+        self.settle();
         let conns = self.conns.borrow();
         let connections = conns
             .values()
@@ -500,12 +510,25 @@ impl Worker {
         WorkerReport { stats: *self.stats.borrow(), connections }
     }
 
+    /// Hands to the metrics what is counted here first.
+    fn settle(&self) {
+        self.read_latency.borrow_mut().settle(&self.metrics);
+        self.update_latency.borrow_mut().settle(&self.metrics);
+        let cache = self.cache.borrow().stats();
+        let seen = self.cache_seen.replace(cache);
+        self.metrics.add(Counter::ResponsePacketGetChildrenCacheHits, cache.hits - seen.hits);
+        self.metrics.add(Counter::ResponsePacketGetChildrenCacheMisses, cache.misses - seen.misses);
+    }
+
     fn reset(&self, connections: bool, server: bool) {
         if connections {
             self.conns.borrow().values().for_each(|c| *c.stats.borrow_mut() = ConnStats::default());
         }
         if server {
             *self.stats.borrow_mut() = WorkerStats::default();
+            self.read_latency.borrow_mut().reset();
+            self.update_latency.borrow_mut().reset();
+            self.cache_seen.set(self.cache.borrow().stats());
         }
     }
 }

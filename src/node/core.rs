@@ -1,9 +1,11 @@
 use super::{fatal, log::ToLog, snapshot::Snapshots};
 use crate::{
+    admin::metrics::{Counter, Shard, Summary},
     net::{CoreReport, Inbox, Shared, ToCore},
-    pipeline::{Deliveries, Input, Pipeline},
+    pipeline::{Deliveries, Input, Pipeline, PipelineCounts},
 };
 use std::sync::Arc;
+use tracing::error;
 
 /// Txns applied in one exclusive section of the tree: longer ones would make reads wait, shorter ones cost more.
 const SECTION_TXNS_MAX: usize = 128;
@@ -16,6 +18,8 @@ pub(super) struct Core {
     pub log: Arc<Inbox<ToLog>>,
     pub snapshots: Arc<Snapshots>,
     pub tick_ms: i64,
+    pub metrics: Arc<Shard>,
+    pub seen: PipelineCounts,
 }
 
 impl Core {
@@ -37,6 +41,7 @@ impl Core {
             let tick = now.mono_ms >= next_tick_ms;
             let mut snapshot_due = false;
             if tick || !messages.is_empty() {
+                self.metrics.record(Summary::PrepProcessorQueueSize, messages.len() as u64);
                 let tree = shared.tree.read();
                 for message in messages.drain(..) {
                     match message {
@@ -54,7 +59,9 @@ impl Core {
                     next_tick_ms = now.mono_ms + self.tick_ms;
                 }
             }
+            self.note_counts();
             if let Some(batch) = self.pipeline.take_log() {
+                self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);
                 self.log.put(ToLog::Append(batch));
             }
             if self.pipeline.has_ready() {
@@ -78,6 +85,24 @@ impl Core {
             }
         }
         self.log.put(ToLog::Stop);
+    }
+
+    /// Hands on what the pipeline counts.
+    fn note_counts(&mut self) {
+        let (now, seen) = (self.pipeline.counts(), self.seen);
+        if now.sessions_expired != seen.sessions_expired {
+            self.metrics.add(Counter::StaleSessionsExpired, now.sessions_expired - seen.sessions_expired);
+        }
+        if now.digest_mismatches != seen.digest_mismatches {
+            self.metrics.add(Counter::DigestMismatchesCount, now.digest_mismatches - seen.digest_mismatches);
+            if seen.digest_mismatches == 0 {
+                error!(
+                    "the tree is not what it was expected to be after a transaction: its digest differs. This is a \
+                     bug; the metric digest_mismatches_count counts further ones"
+                );
+            }
+        }
+        self.seen = now;
     }
 
     fn begin_snapshot(&self) {

@@ -1,5 +1,6 @@
 use super::fatal;
 use crate::{
+    admin::metrics::{Shard, Summary},
     net::{Inbox, Shared, ToCore},
     pipeline::{Input, LogBatch},
     storage::{LogWriter, SnapshotPace, StorageError},
@@ -9,6 +10,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tracing::warn;
 
 /// What reaches the log.
 #[derive(Debug)]
@@ -25,6 +27,9 @@ pub(super) struct Log {
     pub inbox: Arc<Inbox<ToLog>>,
     pub writer: LogWriter,
     pub pace: SnapshotPace,
+    pub metrics: Arc<Shard>,
+    /// Slow forces that were told of.
+    pub slow_seen: u64,
 }
 
 impl Log {
@@ -86,8 +91,23 @@ impl Log {
         }
     }
 
+    fn note_slow_force(&mut self) {
+        let stats = self.writer.stats();
+        if stats.slow_forces > self.slow_seen {
+            self.slow_seen = stats.slow_forces;
+            warn!(
+                ms = stats.last_force_us / 1000,
+                "forcing the transaction log took long; every write waits for it (fsync.warningthresholdms)"
+            );
+        }
+    }
+
     fn force(&mut self, (txns, bytes, last): (usize, usize, Zxid)) -> Result<(), StorageError> {
+        let start = Instant::now();
         self.writer.force()?;
+        self.metrics.record(Summary::FsyncTime, start.elapsed().as_millis() as u64);
+        self.metrics.record(Summary::SyncProcessorBatchSize, txns as u64);
+        self.note_slow_force();
         self.shared.core.put(ToCore::Input(Input::Durable(last)));
         if self.pace.add(txns as u64, bytes as u64) {
             // The txns after the snapshot are in a file of their own, so that purging can drop those before it.

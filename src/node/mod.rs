@@ -29,7 +29,7 @@ pub use fatal::Exit;
 use self::{core::Core, host::ThisHost, log::Log, snapshot::Snapshots};
 use crate::{
     admin::{
-        metrics::Metrics,
+        metrics::{Metrics, Summary},
         version::full_version,
         words::{Whitelist, gtmk::TraceMask},
     },
@@ -38,7 +38,7 @@ use crate::{
         self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, Shared, ToCore, UnderWay,
         WorkerPort,
     },
-    pipeline::Pipeline,
+    pipeline::{Pipeline, PipelineCounts},
     storage::{self, Disk, LogWriter, RealDisk, Recovered, SnapshotPace},
     watch::WatchManager,
 };
@@ -71,7 +71,9 @@ pub fn run(config: ServerConfig) -> Result<(), NodeError> {
     let address = config.connection.client_address.as_ref().ok_or(NodeError::NoClientPort)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock = Clock::start();
+    let start = Instant::now();
     let recovered = recovery::recover(&disk, &config)?;
+    let load_ms = start.elapsed().as_millis() as u64;
     let addresses: Vec<SocketAddr> = (address.host.as_str(), address.port)
         .to_socket_addrs()
         .map_err(|source| NodeError::Listen { address: address.to_string(), source })?
@@ -79,7 +81,7 @@ pub fn run(config: ServerConfig) -> Result<(), NodeError> {
     let listener = listen(&addresses, config.connection.listen_backlog)
         .map_err(|source| NodeError::Listen { address: address.to_string(), source })?;
 
-    let server = Server::start(config, disk, clock, recovered)?;
+    let server = Server::start(config, disk, clock, recovered, load_ms)?;
     server.greet(&listener);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
@@ -112,6 +114,7 @@ impl Server {
         disk: Arc<dyn Disk>,
         clock: Clock,
         recovered: Recovered,
+        load_ms: u64,
     ) -> Result<Self, NodeError> {
         let Recovered { tree, mut sessions, orphans, replayed, .. } = recovered;
         let last_zxid = tree.last_zxid();
@@ -119,6 +122,10 @@ impl Server {
         let tick_ms = i32::try_from(config.session.tick_time_ms).unwrap_or(i32::MAX);
         sessions.extend(orphans.into_iter().map(|session| (session, tick_ms)));
         let storage_options = options::storage(&config);
+        let metrics = Metrics::new(options::workers(&config) + 3);
+        let log_shard = metrics.shard(options::workers(&config) + 2);
+        log_shard.record(Summary::DbInitTime, load_ms);
+        log_shard.record(Summary::StartupTxnsLoaded, replayed);
         let pipeline_config = options::pipeline(&config);
         let (mut ports, mut commands) = (Vec::new(), Vec::new());
         for _ in 0..options::workers(&config) {
@@ -142,7 +149,7 @@ impl Server {
             door: Door::new(connection.per_ip_max, connection.total_max),
             bucket: Mutex::new(Bucket::new(connection.throttle, clock.mono_ms())),
             under_way: UnderWay::default(),
-            metrics: Metrics::new(options::workers(&config) + 3),
+            metrics,
             auth_failures: AtomicU64::new(0),
             whitelist: Whitelist::new(
                 config.admin.words_whitelist.as_deref(),
@@ -161,6 +168,8 @@ impl Server {
             inbox: log_inbox.clone(),
             writer: LogWriter::open(disk.clone(), storage_options.log(), last_zxid),
             pace: SnapshotPace::new(storage.snap_count, storage.snap_size_limit, rand::random()),
+            metrics: shared.metrics.shard(shared.workers.len() + 2),
+            slow_seen: 0,
         };
         let core = Core {
             shared: shared.clone(),
@@ -168,6 +177,8 @@ impl Server {
             log: log_inbox,
             snapshots: snapshots.clone(),
             tick_ms: i64::from(shared.config.session.tick_time_ms),
+            metrics: shared.metrics.shard(shared.workers.len() + 1),
+            seen: PipelineCounts::default(),
         };
         if replayed > 0 {
             // The next start need not replay them again.

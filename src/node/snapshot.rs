@@ -1,5 +1,6 @@
 use super::fatal;
 use crate::{
+    admin::metrics::Summary,
     net::Shared,
     storage::{Digest, Disk, SnapshotOptions, SnapshotWriter, StorageError},
     tree::{DIGEST_VERSION, SnapshotWalk},
@@ -54,14 +55,11 @@ impl Snapshots {
             let result = me.write_walk(&shared, walk, &sessions);
             me.under_way.store(false, Ordering::Release);
             match result {
-                Ok((path, bytes)) => info!(
-                    path = %path.display(),
-                    %zxid,
-                    nodes,
-                    bytes,
-                    ms = start.elapsed().as_millis() as u64,
-                    "snapshot written"
-                ),
+                Ok((path, bytes)) => {
+                    let ms = start.elapsed().as_millis() as u64;
+                    shared.metrics.shard(shared.workers.len() + 2).record(Summary::SnapshotTime, ms);
+                    info!(path = %path.display(), %zxid, nodes, bytes, ms, "snapshot written");
+                }
                 Err(cause) => error!(
                     "a snapshot could not be written; the logs since the last one stay, and another is tried \
                      when it is due: {cause}"
@@ -130,7 +128,15 @@ impl Snapshots {
 #[derive(Default)]
 struct Chunk {
     bytes: Vec<u8>,
-    nodes: Vec<(Range<usize>, Option<Range<usize>>, i64, StatPersisted)>,
+    nodes: Vec<Copied>,
+}
+
+/// A znode whose path and data lie in the bytes of its chunk.
+struct Copied {
+    path: Range<usize>,
+    data: Option<Range<usize>>,
+    acl: i64,
+    stat: StatPersisted,
 }
 
 impl Chunk {
@@ -148,13 +154,13 @@ impl Chunk {
     fn add(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted) {
         let path = self.put(path.as_bytes());
         let data = data.map(|d| self.put(d));
-        self.nodes.push((path, data, acl, stat.clone()));
+        self.nodes.push(Copied { path, data, acl, stat: stat.clone() });
     }
 
     fn nodes(&self) -> impl Iterator<Item = (&str, Option<&[u8]>, i64, &StatPersisted)> {
-        self.nodes.iter().map(|(path, data, acl, stat)| {
-            let path = std::str::from_utf8(&self.bytes[path.clone()]).expect("copied from text");
-            (path, data.clone().map(|d| &self.bytes[d]), *acl, stat)
+        self.nodes.iter().map(|n| {
+            let path = std::str::from_utf8(&self.bytes[n.path.clone()]).expect("copied from text");
+            (path, n.data.clone().map(|d| &self.bytes[d]), n.acl, &n.stat)
         })
     }
 }

@@ -19,8 +19,8 @@ impl Histogram {
         Histogram([const { AtomicU32::new(0) }; BUCKETS])
     }
 
-    pub(super) fn record(&self, value: u64) {
-        self.0[bucket(value)].fetch_add(1, Relaxed);
+    pub(super) fn record(&self, value: u64, times: u32) {
+        self.0[bucket(value)].fetch_add(times, Relaxed);
     }
 
     pub(super) fn reset(&self) {
@@ -97,7 +97,7 @@ mod tests {
     fn small_quantiles_are_exact() {
         let histogram = Histogram::new();
         for value in 1..=20 {
-            histogram.record(value);
+            histogram.record(value, 1);
         }
         assert_eq!(Histogram::quantiles([&histogram].into_iter(), [0.5, 0.95, 1.0]), [10, 19, 20]);
         assert_eq!(Histogram::quantiles([&Histogram::new()].into_iter(), [0.5]), [0]);
@@ -107,7 +107,7 @@ mod tests {
         #[test]
         fn a_value_comes_back_within_six_percent(value in 0_u64..1 << 40) {
             let histogram = Histogram::new();
-            histogram.record(value);
+            histogram.record(value, 1);
             let [found] = Histogram::quantiles([&histogram].into_iter(), [0.5]);
             prop_assert!(found.abs_diff(value) * 16 <= value, "{} for {}", found, value);
         }

@@ -200,14 +200,19 @@ impl Shard {
 
     /// Adds a value to a summary.
     pub fn record(&self, summary: Summary, value: u64) {
-        self.summaries[summary as usize].record(value);
+        self.summaries[summary as usize].record(value, 1);
     }
 
     /// Adds a value to a distribution.
     pub fn distribute(&self, distribution: Distribution, value: u64) {
+        self.distribute_many(distribution, value, 1);
+    }
+
+    /// Adds the same value so many times.
+    pub fn distribute_many(&self, distribution: Distribution, value: u64, times: u32) {
         let (cell, histogram) = &self.distributions[distribution as usize];
-        cell.record(value);
-        histogram.record(value);
+        cell.record(value, times);
+        histogram.record(value, times);
     }
 
     /// Adds one to a counter of a key.
@@ -259,9 +264,9 @@ impl Cell {
         }
     }
 
-    fn record(&self, value: u64) {
-        self.count.fetch_add(1, Relaxed);
-        self.sum.fetch_add(value, Relaxed);
+    fn record(&self, value: u64, times: u32) {
+        self.count.fetch_add(u64::from(times), Relaxed);
+        self.sum.fetch_add(value * u64::from(times), Relaxed);
         // Nearly always a look is enough.
         if value < self.min.load(Relaxed) {
             self.min.fetch_min(value, Relaxed);

@@ -66,17 +66,17 @@ metrics! {
         DiffCount "diff_count" Later "learners brought up to date by transactions";
         SnapCount "snap_count" Later "learners brought up to date by a snapshot";
         CommitCount "commit_count" Later "commits sent by a leader";
-        ConnectionRequestCount "connection_request_count" Later "requests to open or resume a session";
-        ConnectionRejected "connection_rejected" Later "connections refused by the throttle or a limit";
-        BytesReceivedCount "bytes_received_count" Later "bytes of requests";
+        ConnectionRequestCount "connection_request_count" Counted "requests to open or resume a session";
+        ConnectionRejected "connection_rejected" Counted "connections refused by the throttle or a limit";
+        BytesReceivedCount "bytes_received_count" Counted "bytes of requests";
         UnrecoverableErrorCount "unrecoverable_error_count" Later "errors after which the server stops";
         AddDeadWatcherStallTime "add_dead_watcher_stall_time" Never "time spent waiting for the cleaner of watches";
         DeadWatchersQueued "dead_watchers_queued" Never "closed connections given to the cleaner of watches";
         DeadWatchersCleared "dead_watchers_cleared" Never "closed connections the cleaner of watches has done with";
         ResponsePacketCacheHits "response_packet_cache_hits" Later "getData replies taken from the cache";
         ResponsePacketCacheMisses "response_packet_cache_misses" Later "getData replies the cache did not have";
-        ResponsePacketGetChildrenCacheHits "response_packet_get_children_cache_hits" Later "getChildren replies taken from the cache";
-        ResponsePacketGetChildrenCacheMisses "response_packet_get_children_cache_misses" Later "getChildren replies the cache did not have";
+        ResponsePacketGetChildrenCacheHits "response_packet_get_children_cache_hits" Counted "getChildren replies taken from the cache";
+        ResponsePacketGetChildrenCacheMisses "response_packet_get_children_cache_misses" Counted "getChildren replies the cache did not have";
         EnsembleAuthSuccess "ensemble_auth_success" Later "clients that named the right ensemble";
         EnsembleAuthFail "ensemble_auth_fail" Later "clients that named another ensemble";
         EnsembleAuthSkip "ensemble_auth_skip" Later "clients that named an ensemble where none is configured";
@@ -84,30 +84,30 @@ metrics! {
         OutstandingChangesQueued "outstanding_changes_queued" Later "records of changes under way made";
         OutstandingChangesRemoved "outstanding_changes_removed" Later "records of changes under way done with";
         RevalidateCount "revalidate_count" Later "sessions a leader confirmed to learners";
-        ConnectionDropCount "connection_drop_count" Later "client connections closed";
-        ConnectionRevalidateCount "connection_revalidate_count" Later "sessions resumed on another connection";
-        SessionlessConnectionsExpired "sessionless_connections_expired" Later "connections closed because no session was opened in time";
-        StaleSessionsExpired "stale_sessions_expired" Later "sessions that expired";
+        ConnectionDropCount "connection_drop_count" Counted "client connections closed";
+        ConnectionRevalidateCount "connection_revalidate_count" Counted "sessions resumed on another connection";
+        SessionlessConnectionsExpired "sessionless_connections_expired" Counted "connections closed because no session was opened in time";
+        StaleSessionsExpired "stale_sessions_expired" Counted "sessions that expired";
         RequestCommitQueued "request_commit_queued" Never "commits given to the Java server's commit stage";
         ThrottledOps "throttled_ops" Later "requests answered with error -127";
         LearnerProposalReceivedCount "learner_proposal_received_count" Later "proposals a learner received";
         LearnerCommitReceivedCount "learner_commit_received_count" Later "commits a learner received";
-        SyncProcessorRequestQueued "sync_processor_request_queued" Later "transactions given to the log";
+        SyncProcessorRequestQueued "sync_processor_request_queued" Counted "transactions given to the log";
         ProposalCount "proposal_count" Later "proposals sent by a leader";
         QuitLeadingDueToDisloyalVoter "quit_leading_due_to_disloyal_voter" Later "times a leader stepped down because a voter left it";
         StaleRequests "stale_requests" Later "requests whose connection was closed or whose session had run out";
         StaleRequestsDropped "stale_requests_dropped" Later "such requests that were dropped";
         StaleReplies "stale_replies" Later "replies whose connection was closed";
-        RequestThrottleWaitCount "request_throttle_wait_count" Later "times a request waited for the throttle";
-        LargeRequestsRejected "large_requests_rejected" Later "requests refused because large ones took too much memory";
-        DigestMismatchesCount "digest_mismatches_count" Later "digests of the tree that differ from those written";
+        RequestThrottleWaitCount "request_throttle_wait_count" Counted "times a request waited for the throttle";
+        LargeRequestsRejected "large_requests_rejected" Counted "requests refused because large ones took too much memory";
+        DigestMismatchesCount "digest_mismatches_count" Counted "digests of the tree that differ from those written";
         UnsuccessfulHandshake "unsuccessful_handshake" Later "TLS handshakes that failed";
         InsecureAdminCount "insecure_admin_count" Later "requests to the AdminServer without TLS";
         TlsHandshakeExceeded "tls_handshake_exceeded" Later "connections closed because too many TLS handshakes were under way";
         CnxnClosedWithoutZkServerRunning "cnxn_closed_without_zk_server_running" Later "connections closed because no clients were served";
         SkipLearnerRequestToNextProcessorCount "skip_learner_request_to_next_processor_count" Never "learners' requests that took a shorter way";
         RequestsNotForwardedToCommitProcessor "requests_not_forwarded_to_commit_processor" Never "learners' requests that took a shorter way in a leader";
-        ResponseBytes "response_bytes" Later "bytes of replies";
+        ResponseBytes "response_bytes" Counted "bytes of replies";
         WatchBytes "watch_bytes" Later "bytes of notifications";
     }
 }
@@ -115,21 +115,21 @@ metrics! {
 metrics! {
     /// Average, smallest, largest, count and sum of values. Times are milliseconds.
     Summary {
-        FsyncTime "fsynctime" Later "forcing the log";
-        SnapshotTime "snapshottime" Later "writing a snapshot";
+        FsyncTime "fsynctime" Counted "forcing the log";
+        SnapshotTime "snapshottime" Counted "writing a snapshot";
         RestoreTime "restore_time" Later "a restore over the AdminServer";
-        DbInitTime "dbinittime" Later "loading snapshot and logs at start";
+        DbInitTime "dbinittime" Counted "loading snapshot and logs at start";
         FollowerSyncTime "follower_sync_time" Later "a follower catching up";
         ObserverSyncTime "observer_sync_time" Later "an observer catching up";
         ElectionTime "election_time" Later "an election";
-        ConnectionTokenDeficit "connection_token_deficit" Later "tokens missing in the connection throttle";
+        ConnectionTokenDeficit "connection_token_deficit" Counted "tokens missing in the connection throttle";
         InflightSnapCount "inflight_snap_count" Later "learners receiving a snapshot at once";
         InflightDiffCount "inflight_diff_count" Later "learners receiving transactions at once";
         NodeCreatedWatchCount "node_created_watch_count" Later "watches triggered by a creation";
         NodeDeletedWatchCount "node_deleted_watch_count" Later "watches triggered by a deletion";
         NodeChangedWatchCount "node_changed_watch_count" Later "watches triggered by changed data";
         NodeChildrenWatchCount "node_children_watch_count" Later "watches triggered by changed children";
-        PrepProcessorQueueSize "prep_processor_queue_size" Later "requests waiting for the core";
+        PrepProcessorQueueSize "prep_processor_queue_size" Counted "requests waiting for the core";
         PrepProcessTime "prep_process_time" Later "checking a request";
         ProposalProcessTime "proposal_process_time" Later "proposing a transaction";
         UnavailableTime "unavailable_time" Later "time without service";
@@ -148,12 +148,12 @@ metrics! {
         ReadCommitProcIssued "read_commit_proc_issued" Never "reads that left that stage at once";
         WriteCommitProcIssued "write_commit_proc_issued" Never "writes that left that stage at once";
         CommitProcessTime "commit_process_time" Later "a learner handling a commit";
-        StartupTxnsLoaded "startup_txns_loaded" Later "transactions replayed at start";
+        StartupTxnsLoaded "startup_txns_loaded" Counted "transactions replayed at start";
         StartupTxnsLoadTime "startup_txns_load_time" Later "replaying them";
         StartupSnapLoadTime "startup_snap_load_time" Later "loading the snapshot at start";
         SyncProcessorQueueSize "sync_processor_queue_size" Later "transactions waiting for the log";
         SyncProcessTime "sync_process_time" Later "the log taking a transaction";
-        SyncProcessorBatchSize "sync_processor_batch_size" Later "transactions in one force of the log";
+        SyncProcessorBatchSize "sync_processor_batch_size" Counted "transactions in one force of the log";
         NettyQueuedBufferCapacity "netty_queued_buffer_capacity" Never "bytes waiting in the Netty network layer";
         LearnerRequestProcessorQueueSize "learner_request_processor_queue_size" Later "requests of learners waiting in a leader";
         SocketClosingTime "socket_closing_time" Later "closing a connection between servers";
@@ -163,8 +163,8 @@ metrics! {
 metrics! {
     /// A summary with percentiles. Times are milliseconds.
     Distribution {
-        ReadLatency "readlatency" Later "a read, from request to reply";
-        UpdateLatency "updatelatency" Later "a write, from request to reply";
+        ReadLatency "readlatency" Counted "a read, from request to reply";
+        UpdateLatency "updatelatency" Counted "a write, from request to reply";
         PropagationLatency "propagation_latency" Later "a write, from proposal to commit here";
         DeadWatchersCleanerLatency "dead_watchers_cleaner_latency" Never "a run of the cleaner of watches";
         PrepProcessorQueueTime "prep_processor_queue_time_ms" Later "a request waiting to be checked";
