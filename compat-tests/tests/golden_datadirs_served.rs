@@ -19,7 +19,9 @@ const TRUE_STATE: &[&str] =
 const TRUE_STATE_BY_REPLAY: &str = "3.9.5-fuzzy-refused";
 
 /// Enough to prove that the reader and the comparison find what a real server serves.
-const PROOF: &[&str] = &["3.8.4-ephemerals", "3.9.5-acls-snap", "3.9.5-splitlog", "3.9.5-fuzzy"];
+const PROOF: &[&str] = &["3.8.4-ephemerals", "3.9.5-acls-snap", "3.9.5-splitlog", "3.9.5-ttl-emulate353"];
+
+const CHECK_INTERVAL: &str = "znode.container.checkIntervalMs";
 
 #[test]
 fn java_serves_what_is_expected_of_it() {
@@ -74,11 +76,7 @@ fn refused(arm: Arm, golden: &Golden, options: &[(String, String)]) -> Vec<Strin
 /// What a real server serves of a fresh copy with the options that fit the directory.
 fn told_by_java(name: &str, options: &[(String, String)]) -> State {
     let golden = Golden::unpack(name);
-    let mut options = options.to_vec();
-    // Nothing is to expire while the directory is read.
-    options.retain(|(key, _)| key != "znode.container.checkIntervalMs");
-    options.push(("znode.container.checkIntervalMs".into(), "6000000".into()));
-    let server = builder(Arm::Java, &golden, &options).start();
+    let server = builder(Arm::Java, &golden, options).start();
     State::read(address(&server)).unwrap_or_else(|e| panic!("{name}: Java cannot be read: {e}"))
 }
 
@@ -89,7 +87,13 @@ fn builder(arm: Arm, golden: &Golden, options: &[(String, String)]) -> ServerBui
     if let Some(dir) = golden.data_log_dir() {
         builder = builder.key("dataLogDir", dir.display());
     }
-    options.iter().fold(builder, |builder, (key, value)| builder.property(key, value))
+    // No node is to expire while the directory is read, whatever the interval was.
+    options
+        .iter()
+        .filter(|(key, _)| key != CHECK_INTERVAL)
+        .fold(builder.property(CHECK_INTERVAL, 6_000_000), |builder, (key, value)| {
+            builder.property(key, value)
+        })
 }
 
 fn address(server: &Server) -> SocketAddr {
