@@ -53,7 +53,7 @@ impl Tree {
         self.preserve(parent);
         let first = self.slab.at(parent).first_child;
         let hash = self.hash(path);
-        let mut slot = Slot::new(name, data);
+        let mut slot = self.slab.make(name, data);
         slot.hash = hash;
         slot.acl = acl;
         slot.parent = parent;
@@ -126,14 +126,15 @@ impl Tree {
             }
             Some(_) => {
                 self.unlink(id);
-                self.slab.overwrite(id, Slot::new("", None));
+                self.slab.vacate(id);
                 if let Some(active) = self.snapshots.active_mut() {
                     active.give_fresh(id);
                 }
             }
             None => {
                 self.unlink(id);
-                self.slab.remove(id);
+                self.slab.vacate(id);
+                self.slab.release(id);
             }
         }
     }
@@ -155,15 +156,15 @@ impl Tree {
     /// Replaces the data. The caller refreshes the digest.
     pub(super) fn put_data(&mut self, id: u32, data: Option<&[u8]>) {
         self.preserve(id);
-        let slot = self.slab.at_mut(id);
+        let slot = self.slab.at(id);
         let len = data.map_or(0, <[u8]>::len) as i64;
         let diff = len - slot.data_len() as i64;
         // `/` counts twice.
         self.data_size_bytes += if id == ROOT { diff * 2 } else { diff };
-        match self.snapshots.bytes_wanted(id) {
-            Some(place) => *place = Some(slot.swap_data(data)),
-            None => slot.set_data(data),
+        if let Some(place) = self.snapshots.data_wanted(id) {
+            *place = Some(self.slab.data(slot).map(Box::from));
         }
+        self.slab.set_data(id, data);
     }
 
     /// Replaces the ACL, giving up the use of the old one and taking over one of the new one.
@@ -179,9 +180,8 @@ impl Tree {
             return;
         }
         let stat = self.stat_persisted_of(id);
-        let slot = self.slab.at_mut(id);
-        let new = node_digest(path, slot.data(), &stat);
-        let old = std::mem::replace(&mut slot.digest, new);
+        let new = node_digest(path, self.slab.data(self.slab.at(id)), &stat);
+        let old = std::mem::replace(&mut self.slab.at_mut(id).digest, new);
         self.digest = self.digest.wrapping_add(i64::from(new)).wrapping_sub(i64::from(old));
     }
 }

@@ -127,7 +127,7 @@ impl TreeLoader {
         let mut len = self.last_path.len();
         while len > at {
             let slot = self.tree.slab.at(id);
-            len -= slot.name_bytes().len() + 1;
+            len -= slot.name_len() + 1;
             id = slot.parent;
         }
         let name = &path[at + 1..];

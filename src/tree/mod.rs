@@ -15,6 +15,7 @@
 
 mod acl;
 mod apply;
+pub(crate) mod blobs;
 mod change;
 mod digest;
 mod effects;
@@ -39,7 +40,7 @@ pub use snapshot::{SnapshotBusy, SnapshotNode, SnapshotRemains, SnapshotWalk, St
 
 use crate::types::{Acl, AclList, Id, Owner, OwnerRules, Perms, SessionId, Stat, StatPersisted, Zxid};
 use foldhash::quality::FixedState;
-use slab::{NONE, OWNED, ROOT, Slab, Slot, ZOMBIE};
+use slab::{NONE, OWNED, ROOT, Slab, ZOMBIE};
 use std::hash::{BuildHasher, Hasher};
 
 /// `/zookeeper/config`.
@@ -108,7 +109,8 @@ impl Tree {
             data_size_bytes: 1,
             snapshots: snapshot::Snapshots::default(),
         };
-        tree.slab.append(Slot::new("", Some(&[])));
+        let root = tree.slab.make("", Some(&[]));
+        tree.slab.append(root);
         tree.refresh_digest(ROOT, "");
         tree
     }
@@ -245,13 +247,7 @@ impl Tree {
     /// Bytes allocated for znodes by this tree's own account: slots, index, names and data. Side tables and the
     /// allocator's rounding are not in it.
     pub fn memory_bytes(&self) -> usize {
-        let mut bytes = self.slab.allocated_bytes() + self.index.allocated_bytes();
-        let mut at = ROOT;
-        while let Some(next) = self.next_below(ROOT, at) {
-            bytes += self.slab.at(next).bytes_len();
-            at = next;
-        }
-        bytes
+        self.slab.allocated_bytes() + self.index.allocated_bytes()
     }
 
     fn node(&self, id: u32) -> Node<'_> {
@@ -279,7 +275,7 @@ impl Tree {
     fn is_at(&self, mut id: u32, mut path: &[u8]) -> bool {
         while id != ROOT {
             let slot = self.slab.at(id);
-            let Some(rest) = path.strip_suffix(slot.name_bytes()) else { return false };
+            let Some(rest) = path.strip_suffix(self.slab.name_bytes(slot)) else { return false };
             let Some((b'/', rest)) = rest.split_last() else { return false };
             path = rest;
             id = slot.parent;
@@ -293,14 +289,14 @@ impl Tree {
         let mut at = id;
         while at != ROOT {
             let slot = self.slab.at(at);
-            len += slot.name_bytes().len() + 1;
+            len += slot.name_len() + 1;
             at = slot.parent;
         }
         let mut path = vec![b'/'; len];
         at = id;
         while at != ROOT {
             let slot = self.slab.at(at);
-            let name = slot.name_bytes();
+            let name = self.slab.name_bytes(slot);
             path[len - name.len()..len].copy_from_slice(name);
             len -= name.len() + 1;
             at = slot.parent;

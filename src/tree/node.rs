@@ -50,12 +50,12 @@ impl<'a> Node<'a> {
 
     /// The last component of its path; empty for `/`.
     pub fn name(&self) -> &'a str {
-        self.slot.name()
+        self.tree.slab.name(self.slot)
     }
 
     /// The name's bytes, for those who only copy or compare.
     pub fn name_bytes(&self) -> &'a [u8] {
-        self.slot.name_bytes()
+        self.tree.slab.name_bytes(self.slot)
     }
 
     /// Its path; `/` for the root.
@@ -65,7 +65,7 @@ impl<'a> Node<'a> {
 
     /// Its data. Null and empty differ.
     pub fn data(&self) -> Option<&'a [u8]> {
-        self.slot.data()
+        self.tree.slab.data(self.slot)
     }
 
     /// What clients see.

@@ -171,7 +171,10 @@ impl Tree {
         let mut at = top;
         while let Some(id) = self.next_below(top, at) {
             let slot = self.slab.at(id);
-            if slot.child_count == 0 && slot.name_bytes() == &LIMITS.as_bytes()[1..] && slot.parent != ROOT {
+            if slot.child_count == 0
+                && self.slab.name_bytes(slot) == &LIMITS.as_bytes()[1..]
+                && slot.parent != ROOT
+            {
                 let path = self.path_of(id);
                 targets.extend(target(&path, LIMITS).map(str::to_owned));
             }

@@ -1,7 +1,9 @@
 //! Where znodes live: fixed-size slots in chunks, named by 32-bit ids.
 //!
 //! Chunks never move, so the tree grows without copying. Links (parent, first child, siblings) are ids. A slot's name
-//! and data are one allocation: the name first, the data behind it.
+//! and data are one block elsewhere: the name first, the data behind it.
+
+use super::blobs::{Blob, Blobs};
 
 /// "No slot" in a link.
 pub(super) const NONE: u32 = u32::MAX;
@@ -14,85 +16,59 @@ const CHUNK_BITS: u32 = 13;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
 
 /// The data is null, which is not the same as empty.
-pub(super) const NULL_DATA: u32 = 1 << 27;
+const NULL_DATA: u32 = 1 << 27;
 /// The znode has an owner in the side table.
 pub(super) const OWNED: u32 = 1 << 28;
 /// Deleted while a snapshot is taken: out of the index, but still linked.
 pub(super) const ZOMBIE: u32 = 1 << 29;
+/// The block of name and data is boxed.
+const BOXED: u32 = 1 << 30;
 
-/// A znode.
+/// A znode. What a lookup needs comes first, and never straddles two lines of the cache.
+#[repr(C, align(32))]
 pub(super) struct Slot {
+    /// Hash of the path, so that the index can grow without looking at paths.
+    pub hash: u32,
+    /// Length of the name, and flags.
+    meta: u32,
+    pub parent: u32,
+    /// Handle of the block of name and data.
+    blob: u32,
+    data_len: u32,
+    /// Slot of the ACL table.
+    pub acl: u32,
+    /// Digest of this znode, 0 when excluded or when digests are off.
+    pub digest: u32,
+    pub version: i32,
     pub czxid: i64,
     pub mzxid: i64,
     pub pzxid: i64,
     pub ctime: i64,
     pub mtime: i64,
-    /// The name, then the data.
-    bytes: Box<[u8]>,
-    pub version: i32,
     pub cversion: i32,
     pub aversion: i32,
-    pub parent: u32,
+    pub child_count: u32,
     pub first_child: u32,
     /// Next sibling; of a free slot, the next free one.
     pub next: u32,
     pub prev: u32,
-    pub child_count: u32,
-    /// Slot of the ACL table.
-    pub acl: u32,
-    /// Digest of this znode, 0 when excluded or when digests are off.
-    pub digest: u32,
-    /// Hash of the path, so that the index can grow without looking at paths.
-    pub hash: u32,
-    /// Length of the name, and flags.
-    meta: u32,
 }
 
-impl Slot {
-    /// A slot that is linked nowhere. `name` must not be longer than [`NAME_LEN_MAX`].
-    pub fn new(name: &str, data: Option<&[u8]>) -> Self {
-        debug_assert!(name.len() <= NAME_LEN_MAX);
-        Self {
-            czxid: 0,
-            mzxid: 0,
-            pzxid: 0,
-            ctime: 0,
-            mtime: 0,
-            bytes: pack(name.as_bytes(), data),
-            version: 0,
-            cversion: 0,
-            aversion: 0,
-            parent: NONE,
-            first_child: NONE,
-            next: NONE,
-            prev: NONE,
-            child_count: 0,
-            acl: 0,
-            digest: 0,
-            hash: 0,
-            meta: name.len() as u32 | if data.is_none() { NULL_DATA } else { 0 },
-        }
-    }
+const _: () = assert!(size_of::<Slot>() == 96, "the memory budget is made with this size");
 
-    fn name_len(&self) -> usize {
+impl Slot {
+    /// Bytes of the name.
+    pub fn name_len(&self) -> usize {
         self.meta as usize & NAME_LEN_MAX
     }
 
-    pub fn name_bytes(&self) -> &[u8] {
-        &self.bytes[..self.name_len()]
-    }
-
-    pub fn name(&self) -> &str {
-        // Names are made from strings and never changed.
-        std::str::from_utf8(self.name_bytes()).unwrap_or_default()
-    }
-
-    pub fn data(&self) -> Option<&[u8]> {
-        (self.meta & NULL_DATA == 0).then(|| &self.bytes[self.name_len()..])
-    }
-
     pub fn data_len(&self) -> usize {
-        self.bytes.len() - self.name_len()
+        self.data_len as usize
+    }
+
+    /// Bytes of name and data.
+    fn bytes_len(&self) -> usize {
+        self.name_len() + self.data_len()
     }
 
     pub fn has(&self, flag: u32) -> bool {
@@ -103,65 +79,25 @@ impl Slot {
         self.meta |= flag;
     }
 
-    /// Replaces the data, in place when the length is the same.
-    pub fn set_data(&mut self, data: Option<&[u8]>) {
-        let at = self.name_len();
-        let new = data.unwrap_or_default();
-        if new.len() == self.bytes.len() - at {
-            self.bytes[at..].copy_from_slice(new);
-        } else {
-            self.bytes = pack(&self.bytes[..at], data);
-        }
-        self.mark_null(data.is_none());
+    fn put(&mut self, flag: u32, on: bool) {
+        self.meta = self.meta & !flag | if on { flag } else { 0 };
     }
 
-    /// Replaces the data and hands out what was there, name and data in one, with whether the data was null.
-    pub fn swap_data(&mut self, data: Option<&[u8]>) -> OldBytes {
-        let new = pack(self.name_bytes(), data);
-        let old = OldBytes {
-            name_len: self.name_len(),
-            null: self.has(NULL_DATA),
-            bytes: std::mem::replace(&mut self.bytes, new),
-        };
-        self.mark_null(data.is_none());
-        old
+    fn blob(&self) -> Blob {
+        Blob { handle: self.blob, boxed: self.has(BOXED) }
     }
 
-    fn mark_null(&mut self, null: bool) {
-        self.meta = self.meta & !NULL_DATA | if null { NULL_DATA } else { 0 };
-    }
-
-    /// Bytes allocated for name and data.
-    pub fn bytes_len(&self) -> usize {
-        self.bytes.len()
+    fn set_blob(&mut self, blob: Blob) {
+        self.blob = blob.handle;
+        self.put(BOXED, blob.boxed);
     }
 }
 
-fn pack(name: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
-    let data = data.unwrap_or_default();
-    let mut bytes = Vec::with_capacity(name.len() + data.len());
-    bytes.extend_from_slice(name);
-    bytes.extend_from_slice(data);
-    bytes.into_boxed_slice()
-}
-
-/// The former name and data of a slot.
-pub(super) struct OldBytes {
-    name_len: usize,
-    null: bool,
-    bytes: Box<[u8]>,
-}
-
-impl OldBytes {
-    pub fn data(&self) -> Option<&[u8]> {
-        (!self.null).then(|| &self.bytes[self.name_len..])
-    }
-}
-
-/// The slots.
+/// The slots, and the blocks of their names and data.
 #[derive(Default)]
 pub(super) struct Slab {
     chunks: Vec<Vec<Slot>>,
+    blobs: Blobs,
     /// Slots ever handed out. Ids from here on are new.
     len: u32,
     /// Head of the list of free slots.
@@ -187,22 +123,24 @@ impl Slab {
         self.free.is_some() || self.len < NONE
     }
 
-    /// Puts a slot into a free place.
-    pub fn insert(&mut self, slot: Slot) -> u32 {
-        match self.free {
-            Some(id) => {
-                self.put(id, slot);
-                id
-            }
-            None => self.append(slot),
-        }
+    /// A slot that is nowhere yet. `name` must not be longer than [`NAME_LEN_MAX`].
+    pub fn make(&mut self, name: &str, data: Option<&[u8]>) -> Slot {
+        debug_assert!(name.len() <= NAME_LEN_MAX);
+        let bytes = data.unwrap_or_default();
+        let mut slot = Slot { meta: name.len() as u32, data_len: bytes.len() as u32, ..BLANK };
+        slot.put(NULL_DATA, data.is_none());
+        slot.set_blob(self.blobs.store(name.as_bytes(), bytes));
+        slot
     }
 
-    fn put(&mut self, id: u32, slot: Slot) {
+    /// Puts a slot into a free place.
+    pub fn insert(&mut self, slot: Slot) -> u32 {
+        let Some(id) = self.free else { return self.append(slot) };
         let place = self.at_mut(id);
         let next = place.next;
         *place = slot;
         self.free = (next != NONE).then_some(next);
+        id
     }
 
     /// Puts a slot into a place that was never used.
@@ -216,22 +154,76 @@ impl Slab {
         id
     }
 
-    /// Gives a place back. Its name and data are freed.
-    pub fn remove(&mut self, id: u32) {
-        let next = self.free.unwrap_or(NONE);
-        let place = self.at_mut(id);
-        *place = Slot::new("", None);
-        place.next = next;
-        self.free = Some(id);
-    }
-
-    /// Overwrites a place that the caller holds outside the free list.
+    /// Puts a slot into a place that the caller has from [`Slab::vacate`].
     pub fn overwrite(&mut self, id: u32, slot: Slot) {
         *self.at_mut(id) = slot;
     }
 
-    /// Bytes of the chunks.
+    /// Frees name and data. The place is the caller's, for [`Slab::overwrite`] or [`Slab::release`].
+    pub fn vacate(&mut self, id: u32) {
+        let slot = std::mem::replace(self.at_mut(id), BLANK);
+        self.blobs.free(slot.blob());
+    }
+
+    /// Gives back a place that was vacated.
+    pub fn release(&mut self, id: u32) {
+        self.at_mut(id).next = self.free.unwrap_or(NONE);
+        self.free = Some(id);
+    }
+
+    pub fn name_bytes(&self, slot: &Slot) -> &[u8] {
+        &self.blobs.bytes(slot.blob(), slot.bytes_len())[..slot.name_len()]
+    }
+
+    pub fn name(&self, slot: &Slot) -> &str {
+        // Names are made from strings and never changed.
+        std::str::from_utf8(self.name_bytes(slot)).unwrap_or_default()
+    }
+
+    pub fn data(&self, slot: &Slot) -> Option<&[u8]> {
+        (!slot.has(NULL_DATA)).then(|| &self.blobs.bytes(slot.blob(), slot.bytes_len())[slot.name_len()..])
+    }
+
+    /// Replaces the data, in place when the block has the right size.
+    pub fn set_data(&mut self, id: u32, data: Option<&[u8]>) {
+        let slot = &mut self.chunks[(id >> CHUNK_BITS) as usize][id as usize & (CHUNK_LEN - 1)];
+        let (blob, len, name_len) = (slot.blob(), slot.bytes_len(), slot.name_len());
+        let bytes = data.unwrap_or_default();
+        if !self.blobs.replace_end(blob, len, name_len, bytes) {
+            let name = smallvec::SmallVec::<[u8; 256]>::from_slice(&self.blobs.bytes(blob, len)[..name_len]);
+            let new = self.blobs.store(&name, bytes);
+            self.blobs.free(blob);
+            slot.set_blob(new);
+        }
+        slot.data_len = bytes.len() as u32;
+        slot.put(NULL_DATA, data.is_none());
+    }
+
+    /// Bytes of the chunks, pages and boxes.
     pub fn allocated_bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_LEN * size_of::<Slot>()
+        self.chunks.len() * CHUNK_LEN * size_of::<Slot>() + self.blobs.allocated_bytes()
     }
 }
+
+/// A place without name and data.
+const BLANK: Slot = Slot {
+    hash: 0,
+    meta: 0,
+    parent: NONE,
+    blob: 0,
+    data_len: 0,
+    acl: 0,
+    digest: 0,
+    version: 0,
+    czxid: 0,
+    mzxid: 0,
+    pzxid: 0,
+    ctime: 0,
+    mtime: 0,
+    cversion: 0,
+    aversion: 0,
+    child_count: 0,
+    first_child: NONE,
+    next: NONE,
+    prev: NONE,
+};

@@ -16,7 +16,7 @@
 
 use super::{
     Tree,
-    slab::{NONE, OldBytes, ROOT, ZOMBIE},
+    slab::{NONE, ROOT, ZOMBIE},
 };
 use crate::types::{AclList, StatPersisted, Zxid};
 use foldhash::fast::FixedState;
@@ -43,13 +43,16 @@ pub struct SnapshotBusy;
 #[error("the snapshot was ended before its walk")]
 pub struct StaleWalk;
 
+/// Data, or null.
+type OldData = Option<Box<[u8]>>;
+
 /// What a znode was at the snapshot's zxid.
 struct PreImage {
     stat: StatPersisted,
     acl_index: i64,
     first_child: u32,
     /// `None` while the data is still what it was.
-    bytes: Option<OldBytes>,
+    data: Option<OldData>,
 }
 
 pub(super) struct Active {
@@ -110,13 +113,13 @@ impl Snapshots {
     }
 
     /// Where to put the old data of a znode that is about to get new, if the walk still needs it.
-    pub fn bytes_wanted(&mut self, id: u32) -> Option<&mut Option<OldBytes>> {
+    pub fn data_wanted(&mut self, id: u32) -> Option<&mut Option<OldData>> {
         let active = self.active.as_deref_mut()?;
         if !active.is_old(id) || active.is_passed(id) {
             return None;
         }
         let image = active.saved.get_mut(&id)?;
-        image.bytes.is_none().then_some(&mut image.bytes)
+        image.data.is_none().then_some(&mut image.data)
     }
 
     fn wants(&self, id: u32) -> bool {
@@ -198,14 +201,14 @@ impl SnapshotWalk {
             let slot = tree.slab.at(id);
             let first_child = match active.saved.get(&id) {
                 Some(image) => {
-                    let data = image.bytes.as_ref().map_or_else(|| slot.data(), OldBytes::data);
+                    let data = image.data.as_ref().map_or_else(|| tree.slab.data(slot), |old| old.as_deref());
                     let (acl_index, stat) = (image.acl_index, image.stat.clone());
                     sink(&SnapshotNode { path: &self.path, data, acl_index, stat });
                     image.first_child
                 }
                 None => {
                     let (acl_index, stat) = (tree.acls.index(slot.acl), tree.stat_persisted_of(id));
-                    sink(&SnapshotNode { path: &self.path, data: slot.data(), acl_index, stat });
+                    sink(&SnapshotNode { path: &self.path, data: tree.slab.data(slot), acl_index, stat });
                     slot.first_child
                 }
             };
@@ -224,12 +227,12 @@ impl SnapshotWalk {
                 return;
             }
             let slot = tree.slab.at(id);
-            self.path.truncate(self.path.len() - slot.name_bytes().len() - 1);
+            self.path.truncate(self.path.len() - slot.name_len() - 1);
             next = slot.next;
             id = slot.parent;
         }
         self.path.push('/');
-        self.path.push_str(tree.slab.at(next).name());
+        self.path.push_str(tree.slab.name(tree.slab.at(next)));
         self.at = next;
     }
 }
@@ -303,7 +306,7 @@ impl Tree {
             stat: self.stat_persisted_of(id),
             acl_index: self.acls.index(slot.acl),
             first_child: slot.first_child,
-            bytes: None,
+            data: None,
         };
         if let Some(active) = self.snapshots.active_mut() {
             active.saved.insert(id, image);
@@ -324,10 +327,12 @@ impl Tree {
             return false;
         }
         let Some(id) = self.snapshots.garbage.pop_front() else { return false };
+        // A new znode that came and went meanwhile has left its place already.
         if self.slab.at(id).has(ZOMBIE) {
             self.unlink(id);
+            self.slab.vacate(id);
         }
-        self.slab.remove(id);
+        self.slab.release(id);
         true
     }
 }

@@ -350,17 +350,14 @@ impl Plain {
         let key = (path.to_string(), serial);
         let mut put = |data: bool, m| {
             let table = if data { &mut self.data } else { &mut self.child };
-            table.entry(key.clone()).or_default().insert(m);
+            table.entry(key.clone()).or_default().insert(m)
         };
         match mode {
-            WatchMode::Data => drop(put(true, ONCE)),
-            WatchMode::Child => drop(put(false, ONCE)),
-            WatchMode::PersistentRecursive => drop(put(true, BELOW)),
-            WatchMode::Persistent => {
-                put(true, STAYS);
-                put(false, STAYS);
-            }
-        }
+            WatchMode::Data => put(true, ONCE),
+            WatchMode::Child => put(false, ONCE),
+            WatchMode::PersistentRecursive => put(true, BELOW),
+            WatchMode::Persistent => put(true, STAYS) | put(false, STAYS),
+        };
     }
 
     fn fire(&mut self, data: bool, path: &str) -> BTreeSet<u32> {
