@@ -5,21 +5,27 @@
 //!
 //! ```text
 //! paths:  path text once -> set of (connection, mode bits)
-//! conns:  connection     -> set of paths
+//! conns:  connection     -> list of paths, with some that it does not watch any more
 //! ```
 //!
-//! Invariants: a pair is in both sets or in neither; a connection hears of one event on one path once, however many of
+//! Invariants: a path that a connection watches is in its list; a list is at most half stale; a connection hears of one event on one path once, however many of
 //! its watches match; a one-shot watch is gone when its event is handed out, whether the connection may read it or not.
 //!
 //! Upstream counterparts: `server.watch.WatchManager` and the two of them in `DataTree`. Start reading at
 //! [`WatchManager::trigger`].
 
+mod chunks;
 mod set;
 
 use crate::{
-    tree::{EffectKind, Effects, index::Index},
+    tree::{
+        EffectKind, Effects,
+        blobs::{Blob, Blobs},
+        index::Index,
+    },
     types::{AclList, ConnId, Id, Zxid, parent_and_name},
 };
+use chunks::Chunks;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use set::Set;
@@ -151,23 +157,58 @@ pub struct WatchSummary {
     pub watches: usize,
 }
 
+type Watchers = Set<MODE_BITS>;
+
+/// Twelve bytes: most paths have one watcher, and then nothing else.
+#[derive(Clone, Copy, Default)]
 struct Path {
-    text: Box<str>,
-    watchers: Set<MODE_BITS>,
+    /// Handle of the text.
+    text: u32,
+    /// Length of the text, and flags.
+    meta: u32,
+    /// The one watcher (0 is none), or where the set of them is.
+    watchers: u32,
+}
+
+const TEXT_LEN_MAX: u32 = (1 << 30) - 1;
+const TEXT_BOXED: u32 = 1 << 30;
+/// The watchers are a set.
+const MANY: u32 = 1 << 31;
+
+impl Path {
+    fn text_len(self) -> usize {
+        (self.meta & TEXT_LEN_MAX) as usize
+    }
+
+    fn blob(self) -> Blob {
+        Blob { handle: self.text, boxed: self.meta & TEXT_BOXED != 0 }
+    }
+
+    fn is_many(self) -> bool {
+        self.meta & MANY != 0
+    }
 }
 
 struct Conn {
     id: ConnId,
-    paths: Set<0>,
+    /// Paths it watches, and some that it did.
+    paths: Vec<u32>,
+    /// How many it watches.
+    live: u32,
     /// The last event it was told of.
     heard: u64,
     ids: Arc<[Id]>,
 }
 
+/// Lists shorter than this are not worth cleaning.
+const STALE_MIN: usize = 16;
+
 /// All watches of a server.
 pub struct WatchManager {
     paths: Chunks<Path>,
+    texts: Blobs,
     by_text: Index,
+    sets: Chunks<Watchers>,
     hasher: FixedState,
     conns: Vec<Conn>,
     conns_free: Vec<u32>,
@@ -179,6 +220,7 @@ pub struct WatchManager {
     event: u64,
     /// Kept to be used again.
     hits: Vec<u32>,
+    lost: Vec<u32>,
     nobody: Arc<[Id]>,
 }
 
@@ -187,7 +229,9 @@ impl WatchManager {
     pub fn new(hash_seed: u64) -> Self {
         Self {
             paths: Chunks::default(),
+            texts: Blobs::default(),
             by_text: Index::new(),
+            sets: Chunks::default(),
             hasher: FixedState::with_seed(hash_seed),
             conns: Vec::new(),
             conns_free: Vec::new(),
@@ -197,6 +241,7 @@ impl WatchManager {
             recursive_count: 0,
             event: 0,
             hits: Vec::new(),
+            lost: Vec::new(),
             nobody: Arc::new([]),
         }
     }
@@ -218,37 +263,33 @@ impl WatchManager {
 
     /// Adds a watch. The path is taken as it is.
     pub fn add(&mut self, conn: ConnId, path: &str, mode: WatchMode) {
+        if path.len() > TEXT_LEN_MAX as usize {
+            // No txn can have such a path.
+            return;
+        }
         let bits = mode.bits();
         let conn = self.conn_slot(conn);
         let path = self.path_slot(path);
-        let watchers = &mut self.paths.at_mut(path).watchers;
-        let before = match watchers.get_mut(conn) {
-            Some(word) => {
-                let before = *word & MODES;
-                *word |= bits;
-                before
-            }
-            None => {
-                watchers.insert(conn << MODE_BITS | bits);
-                self.conns[conn as usize].paths.insert(path);
-                0
-            }
-        };
+        let before = self.watcher(path, conn).unwrap_or(0) & MODES;
+        self.put_watcher(path, conn, before | bits);
+        if before == 0 {
+            let conn = &mut self.conns[conn as usize];
+            conn.paths.push(path);
+            conn.live += 1;
+        }
         self.count(before, before | bits);
     }
 
     /// Removes watches of a connection on a path. Whether there were any.
     pub fn remove(&mut self, conn: ConnId, path: &str, which: WatcherType) -> bool {
         let Some((conn, path)) = self.pair(conn, path) else { return false };
-        let watchers = &mut self.paths.at_mut(path).watchers;
-        let Some(word) = watchers.get_mut(conn) else { return false };
-        let before = *word & MODES;
+        let Some(word) = self.watcher(path, conn) else { return false };
+        let before = word & MODES;
         let after = before & !which.bits();
-        *word = conn << MODE_BITS | after;
+        self.put_watcher(path, conn, after);
         if after == 0 {
-            watchers.remove(conn);
-            self.conns[conn as usize].paths.remove(path);
             self.tidy_path(path);
+            self.lost_one(conn);
         }
         self.count(before, after);
         before != after
@@ -257,20 +298,21 @@ impl WatchManager {
     /// Whether a connection has such a watch on a path.
     pub fn contains(&self, conn: ConnId, path: &str, which: WatcherType) -> bool {
         self.pair(conn, path)
-            .and_then(|(conn, path)| self.paths.at(path).watchers.get(conn))
+            .and_then(|(conn, path)| self.watcher(path, conn))
             .is_some_and(|word| word & which.bits() != 0)
     }
 
     /// Removes all watches of a connection that is gone.
     pub fn drop_connection(&mut self, conn: ConnId) {
         let Some(conn) = self.by_id.remove(&conn) else { return };
-        let paths = std::mem::take(&mut self.conns[conn as usize].paths);
-        for path in paths.iter() {
-            if let Some(word) = self.paths.at_mut(path).watchers.remove(conn) {
+        for path in std::mem::take(&mut self.conns[conn as usize].paths) {
+            if let Some(word) = self.watcher(path, conn) {
+                self.put_watcher(path, conn, 0);
+                self.tidy_path(path);
                 self.count(word & MODES, 0);
             }
-            self.tidy_path(path);
         }
+        self.conns[conn as usize].live = 0;
         self.conns_free.push(conn);
     }
 
@@ -360,30 +402,35 @@ impl WatchManager {
     /// Connections that watch this path in this table; their one-shot watches are used up.
     fn collect(&mut self, table: u32, path: &str, hits: &mut Vec<u32>) {
         let Some(path) = self.find_path(path) else { return };
-        let (mut data, mut child) = (0, 0);
-        let conns = &mut self.conns;
-        let watchers = &mut self.paths.at_mut(path).watchers;
-        watchers.retain(|word| {
-            let before = *word & table;
-            if before == 0 {
+        let (mut used_up, mut lost) = (0, std::mem::take(&mut self.lost));
+        let mut visit = |word: &mut u32| {
+            if *word & table == 0 {
                 return true;
             }
-            let conn = *word >> MODE_BITS;
-            hits.push(conn);
+            hits.push(*word >> MODE_BITS);
             *word &= !(table & ONE_SHOT);
-            if *word & table == 0 {
-                data += usize::from(table == DATA_TABLE);
-                child += usize::from(table == CHILD_TABLE);
+            used_up += usize::from(*word & table == 0);
+            if *word & MODES == 0 {
+                lost.push(*word >> MODE_BITS);
+                return false;
             }
-            let keep = *word & MODES != 0;
-            if !keep {
-                conns[conn as usize].paths.remove(path);
-            }
-            keep
-        });
-        self.data_count -= data;
-        self.child_count -= child;
+            true
+        };
+        let entry = self.paths.at_mut(path);
+        if entry.is_many() {
+            self.sets.at_mut(entry.watchers).retain(visit);
+        } else if !visit(&mut entry.watchers) {
+            entry.watchers = 0;
+        }
+        match table {
+            DATA_TABLE => self.data_count -= used_up,
+            _ => self.child_count -= used_up,
+        }
         self.tidy_path(path);
+        for conn in lost.drain(..) {
+            self.lost_one(conn);
+        }
+        self.lost = lost;
     }
 
     /// Connections that watch recursively above this path.
@@ -391,7 +438,7 @@ impl WatchManager {
         while path.len() > 1 {
             let Some((parent, _)) = parent_and_name(path) else { return };
             if let Some(id) = self.find_path(parent) {
-                let watchers = self.paths.at(id).watchers.iter();
+                let watchers = self.watchers(*self.paths.at(id));
                 hits.extend(watchers.filter(|w| w & RECURSIVE != 0).map(|w| w >> MODE_BITS));
             }
             path = parent;
@@ -402,9 +449,9 @@ impl WatchManager {
     pub fn summary(&self) -> WatchSummary {
         let mut summary = WatchSummary { watches: self.data_count, ..WatchSummary::default() };
         let mut seen = vec![false; self.conns.len()];
-        for path in self.paths.iter() {
+        for &path in self.paths.iter() {
             let mut watched = false;
-            for word in path.watchers.iter().filter(|w| w & DATA_TABLE != 0) {
+            for word in self.watchers(path).filter(|w| w & DATA_TABLE != 0) {
                 watched = true;
                 seen[(word >> MODE_BITS) as usize] = true;
             }
@@ -416,34 +463,95 @@ impl WatchManager {
 
     /// Paths of the data table with their connections, for `wchp`.
     pub fn by_path(&self) -> impl Iterator<Item = (&str, Vec<ConnId>)> {
-        self.paths.iter().filter_map(|path| {
-            let words = path.watchers.iter().filter(|w| w & DATA_TABLE != 0);
+        self.paths.iter().filter_map(|&path| {
+            let words = self.watchers(path).filter(|w| w & DATA_TABLE != 0);
             let conns: Vec<ConnId> = words.map(|w| self.conns[(w >> MODE_BITS) as usize].id).collect();
-            (!conns.is_empty()).then_some((&*path.text, conns))
+            (!conns.is_empty()).then(|| (self.text(path), conns))
         })
     }
 
     /// Connections of the data table with their paths, for `wchc`.
     pub fn by_conn(&self) -> impl Iterator<Item = (ConnId, Vec<&str>)> {
         self.conns.iter().enumerate().filter_map(|(slot, conn)| {
-            let in_table = |path: &u32| {
-                let word = self.paths.at(*path).watchers.get(slot as u32);
-                word.is_some_and(|w| w & DATA_TABLE != 0)
-            };
-            let paths: Vec<&str> =
-                conn.paths.iter().filter(in_table).map(|p| &*self.paths.at(p).text).collect();
-            (!paths.is_empty()).then_some((conn.id, paths))
+            let mut paths = conn.paths.clone();
+            paths.sort_unstable();
+            paths.dedup();
+            paths.retain(|&path| self.watcher(path, slot as u32).is_some_and(|w| w & DATA_TABLE != 0));
+            let texts = paths.iter().map(|&path| self.text(*self.paths.at(path)));
+            (!paths.is_empty()).then(|| (conn.id, texts.collect()))
         })
     }
 
     /// Bytes that the watches take, path texts included, by this manager's own account.
     pub fn memory_bytes(&self) -> usize {
         self.paths.allocated_bytes()
+            + self.texts.allocated_bytes()
             + self.by_text.allocated_bytes()
-            + self.paths.iter().map(|p| p.text.len() + p.watchers.heap_bytes()).sum::<usize>()
+            + self.sets.allocated_bytes()
+            + self.sets.iter().map(Set::heap_bytes).sum::<usize>()
             + self.conns.capacity() * size_of::<Conn>()
-            + self.conns.iter().map(|c| c.paths.heap_bytes()).sum::<usize>()
+            + self.conns.iter().map(|c| c.paths.capacity() * size_of::<u32>()).sum::<usize>()
             + self.by_id.allocation_size()
+    }
+
+    /// The watchers of a path.
+    fn watchers(&self, path: Path) -> impl Iterator<Item = u32> {
+        let (one, many) = if path.is_many() {
+            (None, Some(self.sets.at(path.watchers).iter()))
+        } else {
+            ((path.watchers != 0).then_some(path.watchers), None)
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// The word of a connection on a path that may be none any more.
+    fn watcher(&self, path: u32, conn: u32) -> Option<u32> {
+        let path = self.paths.at(path);
+        if path.is_many() {
+            return self.sets.at(path.watchers).get(conn);
+        }
+        (path.watchers != 0 && path.watchers >> MODE_BITS == conn).then_some(path.watchers)
+    }
+
+    /// Sets the modes of a connection on a path; none takes it out.
+    fn put_watcher(&mut self, path: u32, conn: u32, modes: u32) {
+        let word = conn << MODE_BITS | modes;
+        let path = self.paths.at_mut(path);
+        if path.is_many() {
+            let set = self.sets.at_mut(path.watchers);
+            match set.get_mut(conn) {
+                Some(_) if modes == 0 => {
+                    set.remove(conn);
+                }
+                Some(place) => *place = word,
+                None if modes == 0 => {}
+                None => set.insert(word),
+            }
+        } else if path.watchers == 0 || path.watchers >> MODE_BITS == conn {
+            path.watchers = if modes == 0 { 0 } else { word };
+        } else if modes != 0 {
+            let mut set = Watchers::default();
+            set.insert(path.watchers);
+            set.insert(word);
+            path.watchers = self.sets.insert(set);
+            path.meta |= MANY;
+        }
+    }
+
+    /// A connection watches one path less. Cleans its list when half of it is stale.
+    fn lost_one(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot as usize];
+        conn.live -= 1;
+        if conn.paths.len() < STALE_MIN || conn.paths.len() < 2 * conn.live as usize {
+            return;
+        }
+        let mut paths = std::mem::take(&mut conn.paths);
+        // A path may be there twice: watched, used up, watched again.
+        paths.sort_unstable();
+        paths.dedup();
+        paths.retain(|&path| self.watcher(path, slot).is_some());
+        paths.shrink_to(paths.len() * 2);
+        self.conns[slot as usize].paths = paths;
     }
 
     fn pair(&self, conn: ConnId, path: &str) -> Option<(u32, u32)> {
@@ -464,30 +572,53 @@ impl WatchManager {
         }
     }
 
-    fn hash(&self, text: &str) -> u32 {
-        hash(&self.hasher, text)
+    fn text(&self, path: Path) -> &str {
+        // Texts are made from strings and never changed.
+        std::str::from_utf8(self.text_bytes(path)).unwrap_or_default()
+    }
+
+    fn text_bytes(&self, path: Path) -> &[u8] {
+        self.texts.bytes(path.blob(), path.text_len())
     }
 
     fn find_path(&self, text: &str) -> Option<u32> {
-        self.by_text.find(self.hash(text), |id| &*self.paths.at(id).text == text)
+        let hash = hash(&self.hasher, text.as_bytes());
+        self.by_text.find(hash, |id| self.text_bytes(*self.paths.at(id)) == text.as_bytes())
     }
 
     fn path_slot(&mut self, text: &str) -> u32 {
-        let hash_of_text = self.hash(text);
-        if let Some(id) = self.by_text.find(hash_of_text, |id| &*self.paths.at(id).text == text) {
+        if let Some(id) = self.find_path(text) {
             return id;
         }
-        let id = self.paths.insert(Path { text: text.into(), watchers: Set::default() });
-        let (paths, hasher) = (&self.paths, &self.hasher);
-        self.by_text.insert(hash_of_text, id, |id| hash(hasher, &paths.at(id).text));
+        let blob = self.texts.store(text.as_bytes(), &[]);
+        let meta = text.len() as u32 | if blob.boxed { TEXT_BOXED } else { 0 };
+        let id = self.paths.insert(Path { text: blob.handle, meta, watchers: 0 });
+        let (paths, texts, hasher) = (&self.paths, &self.texts, &self.hasher);
+        self.by_text.insert(hash(hasher, text.as_bytes()), id, |id| {
+            let path = paths.at(id);
+            hash(hasher, texts.bytes(path.blob(), path.text_len()))
+        });
         id
     }
 
-    /// Forgets a path that nobody watches.
+    /// Forgets a path that nobody watches, and a set that is none any more.
     fn tidy_path(&mut self, id: u32) {
-        let path = self.paths.at(id);
-        if path.watchers.is_empty() {
-            self.by_text.remove(self.hash(&path.text), id);
+        let mut path = *self.paths.at(id);
+        if path.is_many() {
+            let set = self.sets.at(path.watchers);
+            if set.len() > 1 {
+                return;
+            }
+            let one = set.iter().next().unwrap_or(0);
+            self.sets.remove(path.watchers);
+            path.watchers = one;
+            path.meta &= !MANY;
+            *self.paths.at_mut(id) = path;
+        }
+        if path.watchers == 0 {
+            let hash = hash(&self.hasher, self.text_bytes(path));
+            self.by_text.remove(hash, id);
+            self.texts.free(path.blob());
             self.paths.remove(id);
         }
     }
@@ -496,7 +627,7 @@ impl WatchManager {
         if let Some(&slot) = self.by_id.get(&id) {
             return slot;
         }
-        let conn = Conn { id, paths: Set::default(), heard: 0, ids: self.nobody.clone() };
+        let conn = Conn { id, paths: Vec::new(), live: 0, heard: 0, ids: self.nobody.clone() };
         let slot = match self.conns_free.pop() {
             Some(slot) => {
                 self.conns[slot as usize] = conn;
@@ -513,62 +644,11 @@ impl WatchManager {
     }
 }
 
-fn hash(hasher: &FixedState, text: &str) -> u32 {
+fn hash(hasher: &FixedState, text: &[u8]) -> u32 {
     let mut hasher = hasher.build_hasher();
-    hasher.write(text.as_bytes());
+    hasher.write(text);
     let hash = hasher.finish();
     (hash ^ (hash >> 32)) as u32
-}
-
-const CHUNK_LEN: usize = 1024;
-
-/// Places that never move, so that growing costs no copy.
-struct Chunks<T> {
-    chunks: Vec<Vec<Option<T>>>,
-    free: Vec<u32>,
-}
-
-impl<T> Default for Chunks<T> {
-    fn default() -> Self {
-        Self { chunks: Vec::new(), free: Vec::new() }
-    }
-}
-
-impl<T> Chunks<T> {
-    fn insert(&mut self, value: T) -> u32 {
-        if let Some(id) = self.free.pop() {
-            self.chunks[id as usize / CHUNK_LEN][id as usize % CHUNK_LEN] = Some(value);
-            return id;
-        }
-        if self.chunks.last().is_none_or(|c| c.len() == CHUNK_LEN) {
-            self.chunks.push(Vec::with_capacity(CHUNK_LEN));
-        }
-        let before = (self.chunks.len() - 1) * CHUNK_LEN;
-        let last = self.chunks.last_mut().expect("just made");
-        last.push(Some(value));
-        (before + last.len() - 1) as u32
-    }
-
-    fn at(&self, id: u32) -> &T {
-        self.chunks[id as usize / CHUNK_LEN][id as usize % CHUNK_LEN].as_ref().expect("an id in use")
-    }
-
-    fn at_mut(&mut self, id: u32) -> &mut T {
-        self.chunks[id as usize / CHUNK_LEN][id as usize % CHUNK_LEN].as_mut().expect("an id in use")
-    }
-
-    fn remove(&mut self, id: u32) {
-        self.chunks[id as usize / CHUNK_LEN][id as usize % CHUNK_LEN] = None;
-        self.free.push(id);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten().flatten()
-    }
-
-    fn allocated_bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_LEN * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A small set of words, compact at every size: one, a few, many.
+//! A set of words, compact whether they are a few or many.
 
 use hashbrown::HashTable;
 
@@ -9,7 +9,6 @@ const FEW_AGAIN: usize = 4;
 
 /// Words whose high bits are the key; the lowest `SHIFT` bits are the caller's.
 pub(super) enum Set<const SHIFT: u32> {
-    One(u32),
     Few(Vec<u32>),
     Many(Box<HashTable<u32>>),
 }
@@ -23,19 +22,13 @@ impl<const SHIFT: u32> Default for Set<SHIFT> {
 impl<const SHIFT: u32> Set<SHIFT> {
     pub fn len(&self) -> usize {
         match self {
-            Self::One(_) => 1,
             Self::Few(few) => few.len(),
             Self::Many(many) => many.len(),
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub fn get(&self, key: u32) -> Option<u32> {
         match self {
-            Self::One(w) => (w >> SHIFT == key).then_some(*w),
             Self::Few(few) => few.iter().copied().find(|w| w >> SHIFT == key),
             Self::Many(many) => many.find(hash(key), |w| w >> SHIFT == key).copied(),
         }
@@ -43,7 +36,6 @@ impl<const SHIFT: u32> Set<SHIFT> {
 
     pub fn get_mut(&mut self, key: u32) -> Option<&mut u32> {
         match self {
-            Self::One(w) => (*w >> SHIFT == key).then_some(w),
             Self::Few(few) => few.iter_mut().find(|w| **w >> SHIFT == key),
             Self::Many(many) => many.find_mut(hash(key), |w| w >> SHIFT == key),
         }
@@ -52,8 +44,6 @@ impl<const SHIFT: u32> Set<SHIFT> {
     /// Adds a word whose key is not there.
     pub fn insert(&mut self, word: u32) {
         match self {
-            Self::One(w) => *self = Self::Few(vec![*w, word]),
-            Self::Few(few) if few.is_empty() => *self = Self::One(word),
             Self::Few(few) if few.len() < FEW_MAX => few.push(word),
             Self::Few(few) => {
                 let mut many = HashTable::with_capacity(FEW_MAX * 2);
@@ -71,7 +61,6 @@ impl<const SHIFT: u32> Set<SHIFT> {
     pub fn remove(&mut self, key: u32) -> Option<u32> {
         let found = self.get(key)?;
         match self {
-            Self::One(_) => *self = Self::default(),
             Self::Few(few) => few.retain(|w| w >> SHIFT != key),
             Self::Many(many) => {
                 if let Ok(entry) = many.find_entry(hash(key), |w| w >> SHIFT == key) {
@@ -84,13 +73,8 @@ impl<const SHIFT: u32> Set<SHIFT> {
     }
 
     /// Lets `keep` change each word's low bits and say whether it stays.
-    pub fn retain(&mut self, mut keep: impl FnMut(&mut u32) -> bool) {
+    pub fn retain(&mut self, keep: impl FnMut(&mut u32) -> bool) {
         match self {
-            Self::One(w) => {
-                if !keep(w) {
-                    *self = Self::default();
-                }
-            }
             Self::Few(few) => few.retain_mut(keep),
             Self::Many(many) => many.retain(keep),
         }
@@ -99,13 +83,8 @@ impl<const SHIFT: u32> Set<SHIFT> {
 
     fn compact(&mut self) {
         match self {
-            Self::Few(few) if few.len() == 1 => *self = Self::One(few[0]),
             Self::Many(many) if many.len() <= FEW_AGAIN => {
-                let few: Vec<u32> = many.iter().copied().collect();
-                *self = Self::Few(few);
-                if self.len() == 1 {
-                    self.compact();
-                }
+                *self = Self::Few(many.iter().copied().collect());
             }
             Self::Many(many) if many.len() * 8 < many.num_buckets() => {
                 many.shrink_to(many.len() * 2, |w| hash(w >> SHIFT));
@@ -116,7 +95,6 @@ impl<const SHIFT: u32> Set<SHIFT> {
 
     pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
-            Self::One(w) => Box::new(std::iter::once(*w)),
             Self::Few(few) => Box::new(few.iter().copied()),
             Self::Many(many) => Box::new(many.iter().copied()),
         }
@@ -125,7 +103,6 @@ impl<const SHIFT: u32> Set<SHIFT> {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         match self {
-            Self::One(_) => 0,
             Self::Few(few) => few.capacity() * size_of::<u32>(),
             Self::Many(many) => many.allocation_size() + size_of::<HashTable<u32>>(),
         }

@@ -9,14 +9,17 @@ fn loader() -> TreeLoader {
 }
 
 #[test]
-fn a_missing_configuration_znode_is_added() {
+fn a_missing_configuration_znode_is_added_when_it_is_set() {
     let mut loader = loader();
     loader.acl(5, &acl("u")).unwrap();
     loader.node("/zookeeper", Some(b""), -1, &StatPersisted::default()).unwrap();
     loader.node("/zookeeper/quota", Some(b""), 5, &StatPersisted::default()).unwrap();
-    let tree = loader.finish(Zxid(9));
+    let mut tree = loader.finish(Zxid(9));
+    assert!(tree.lookup(CONFIG_PATH).is_none(), "a server before 3.5 had none");
+    tree.set_config(b"c", 3, 4);
     let config = tree.lookup(CONFIG_PATH).unwrap();
     assert_eq!((config.acl_index(), config.stat().aversion), (6, -1), "numbers go on after the largest");
+    assert_eq!((config.data(), config.stat().version), (Some(&b"c"[..]), -1));
     assert_eq!((tree.last_zxid(), tree.digest()), (Zxid(9), 0x51c6_d660));
     audit(&tree);
 }
