@@ -25,7 +25,7 @@ pub enum Unforced {
     Kept,
     /// Nothing.
     Dropped,
-    /// Any sectors of any writes, any names, the last write cut at any byte.
+    /// Any sectors, each as it was after any number of the writes to it, any names, the last write cut at any byte.
     Random(u64),
 }
 
@@ -281,14 +281,18 @@ impl Inode {
     }
 
     fn crash(&mut self, unforced: Unforced, rng: &mut Rng) {
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
         self.lost = false;
-        let last = pending.len().saturating_sub(1);
-        for (i, change) in pending.iter().enumerate() {
-            match unforced {
-                Unforced::Kept => apply(&mut self.durable, change),
-                Unforced::Dropped => {}
-                Unforced::Random(_) => apply_part(&mut self.durable, change, i == last, rng),
+        match unforced {
+            Unforced::Kept => pending.iter().for_each(|c| apply(&mut self.durable, c)),
+            Unforced::Dropped => {}
+            Unforced::Random(_) => {
+                if rng.chance(30)
+                    && let Some(Change::Write { bytes, .. }) = pending.last_mut()
+                {
+                    bytes.truncate(rng.below(bytes.len() as u64 + 1) as usize);
+                }
+                apply_part(&mut self.durable, &pending, rng);
             }
         }
         self.data = self.durable.clone();
@@ -308,30 +312,36 @@ fn apply(data: &mut Vec<u8>, change: &Change) {
     }
 }
 
-fn apply_part(data: &mut Vec<u8>, change: &Change, last: bool, rng: &mut Rng) {
-    let Change::Write { at, bytes } = change else {
-        if rng.chance(50) {
-            apply(data, change);
-        }
-        return;
+/// Each sector, and the length, shows what it was after some number of the changes: the system wrote it back then,
+/// and not again.
+fn apply_part(data: &mut Vec<u8>, pending: &[Change], rng: &mut Rng) {
+    let all = pending.len();
+    let seen = |rng: &mut Rng| match rng.below(3) {
+        0 => 0,
+        1 => all,
+        _ => rng.below(all as u64 + 1) as usize,
     };
-    // A third of all writes reaches the disk whole, a third as a prefix, a third by sectors.
-    match rng.below(3) {
-        0 => apply(data, change),
-        1 if last => {
-            let n = rng.below(bytes.len() as u64 + 1) as usize;
-            apply(data, &Change::Write { at: *at, bytes: bytes[..n].to_vec() });
-        }
-        _ => {
-            let mut from = 0;
-            while from < bytes.len() {
-                let here = *at as usize + from;
-                let to = (from + SECTOR - here % SECTOR).min(bytes.len());
-                if rng.chance(50) {
-                    apply(data, &Change::Write { at: here as u64, bytes: bytes[from..to].to_vec() });
-                }
-                from = to;
+    let cuts_seen = seen(rng);
+    let mut sectors: BTreeMap<usize, usize> = BTreeMap::new();
+    // Half of the time everything is written back in order, up to a point.
+    let in_order = rng.chance(50).then(|| seen(rng));
+    for (i, change) in pending.iter().enumerate() {
+        let Change::Write { at, bytes } = change else {
+            if i < in_order.unwrap_or(cuts_seen) {
+                apply(data, change);
             }
+            continue;
+        };
+        let mut from = 0;
+        while from < bytes.len() {
+            let here = *at as usize + from;
+            let to = (from + SECTOR - here % SECTOR).min(bytes.len());
+            let changes =
+                in_order.unwrap_or_else(|| *sectors.entry(here / SECTOR).or_insert_with(|| seen(rng)));
+            if i < changes {
+                apply(data, &Change::Write { at: here as u64, bytes: bytes[from..to].to_vec() });
+            }
+            from = to;
         }
     }
 }
@@ -389,8 +399,9 @@ impl DiskFile for FakeFile {
         if turn.is_err() {
             inode.lost = true;
         } else if !inode.lost {
-            inode.durable = inode.data.clone();
-            inode.pending.clear();
+            for change in std::mem::take(&mut inode.pending) {
+                apply(&mut inode.durable, &change);
+            }
         }
         turn
     }

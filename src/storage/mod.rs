@@ -39,4 +39,4 @@ pub use names::{
 pub use options::StorageOptions;
 pub use purge::{RETAIN_MIN, purge};
 pub use recovery::{OnProgress, Phase, Progress, Recovered, recover, save_now};
-pub use snapshot::{Digest, SnapshotOptions, SnapshotWriter};
+pub use snapshot::{Digest, SnapshotOptions, SnapshotWriter, digest_of};

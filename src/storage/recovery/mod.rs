@@ -24,9 +24,9 @@ mod load;
 mod replay;
 
 use super::names::{list_logs, list_snapshots, snapshot_name};
-use super::snapshot::{looks_valid, remove_leftovers};
-use super::{Digest, Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageOptions, TornTail};
-use crate::tree::{DIGEST_VERSION, Tree, TreeOptions};
+use super::snapshot::{digest_of, looks_valid, remove_leftovers};
+use super::{Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageOptions, TornTail};
+use crate::tree::{SnapshotNode, Tree, TreeOptions};
 use crate::types::{OwnerRules, SessionId, Zxid};
 use digests::DigestCheck;
 use std::collections::BTreeMap;
@@ -406,28 +406,18 @@ pub fn save_now(
 ) -> Result<String, StorageError> {
     tree.cancel_snapshot();
     let mut walk = tree.begin_snapshot().expect("the one before was just cancelled");
-    let acls = walk.acl_table().iter().map(|(index, list)| (*index, list));
-    let mut writer = SnapshotWriter::create(disk.clone(), &options.snapshot(), walk.zxid(), sessions, acls)?;
-    let mut failed = None;
-    let mut more = true;
-    while more && failed.is_none() {
-        more = walk
-            .next_chunk(tree, 4096, &mut |node| {
-                if failed.is_none() {
-                    failed = writer.node(node.path, node.data, node.acl_index, &node.stat).err();
-                }
-            })
-            .expect("the walk is this tree's");
-    }
-    let digest = tree.digest_enabled().then(|| Digest {
-        zxid: walk.zxid(),
-        version: DIGEST_VERSION,
-        value: walk.digest(),
-    });
     let name = snapshot_name(walk.zxid(), options.compression);
+    let digest = digest_of(tree, &walk);
+    let written = (|| {
+        let mut writer = SnapshotWriter::for_walk(disk.clone(), &options.snapshot(), &walk, sessions)?;
+        let mut more = true;
+        while more {
+            let mut add = |n: &SnapshotNode<'_>| writer.node(n.path, n.data, n.acl_index, &n.stat);
+            more = walk.next_chunk(tree, 4096, &mut add).expect("the walk is this tree's");
+            writer.drain()?;
+        }
+        writer.finish(digest)
+    })();
     tree.end_snapshot(walk);
-    match failed {
-        Some(e) => Err(e),
-        None => writer.finish(digest).map(|_| name),
-    }
+    written.map(|_| name)
 }

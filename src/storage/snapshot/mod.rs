@@ -22,12 +22,18 @@ mod stream;
 mod write;
 mod xerial;
 
+use crate::tree::{DIGEST_VERSION, SnapshotWalk, Tree};
 pub use read::{Digest, SnapshotSink, SnapshotTrailer, looks_valid, read_snapshot};
+
 pub use write::{SnapshotOptions, SnapshotWriter, remove_leftovers};
+
+/// The digest section of the snapshot of a walk; `None` with digests off.
+pub fn digest_of(tree: &Tree, walk: &SnapshotWalk) -> Option<Digest> {
+    let digest = Digest { zxid: walk.zxid(), version: DIGEST_VERSION, value: walk.digest() };
+    tree.digest_enabled().then_some(digest)
+}
 
 /// First four bytes of a snapshot: "ZKSN".
 const SNAPSHOT_MAGIC: u32 = 0x5a4b_534e;
 /// What snapshots have where logs have 0.
 const DB_ID: i64 = -1;
-/// Upstream's `DigestCalculator.DIGEST_VERSION`; before it digests were written as text.
-const DIGEST_VERSION: i32 = 2;

@@ -1,7 +1,8 @@
-use super::{DIGEST_VERSION, SNAPSHOT_MAGIC, stream, xerial};
+use super::{SNAPSHOT_MAGIC, stream, xerial};
 use crate::storage::disk::read_full_at;
 use crate::storage::names::SnapshotFile;
 use crate::storage::{Compression, Disk, OpenMode, StorageError};
+use crate::tree::DIGEST_VERSION;
 use crate::types::{Acl, AclList, SessionId, StatPersisted, Zxid};
 use quoll_jute::{Limits, Reader, Record, data};
 use simd_adler32::Adler32;
@@ -374,6 +375,7 @@ fn parse_digest(bytes: &[u8]) -> Option<(Option<Digest>, usize)> {
     let zxid = Zxid(r.long().ok()?);
     let version = r.int().ok()?;
     if version < DIGEST_VERSION {
+        // Then it was written as text.
         r.text().ok()?;
         return Some((None, r.offset()));
     }

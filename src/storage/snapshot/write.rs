@@ -2,6 +2,7 @@ use super::stream::StreamWriter;
 use super::{DB_ID, Digest, SNAPSHOT_MAGIC};
 use crate::storage::names::snapshot_name;
 use crate::storage::{Compression, Disk, OpenMode, StorageError};
+use crate::tree::SnapshotWalk;
 use crate::types::{Acl, AclList, SessionId, StatPersisted, Zxid};
 use quoll_jute::{Record, Writer, data, persistence};
 use simd_adler32::Adler32;
@@ -24,7 +25,7 @@ pub struct SnapshotOptions {
     pub last_zxid: bool,
 }
 
-/// Writes one snapshot: sessions and ACLs at the start, znodes, [`Self::finish`]. The file gets its name when it is
+/// Writes one snapshot: sessions and ACLs at the start, znodes with [`Self::drain`] now and then, [`Self::finish`]. The file gets its name when it is
 /// complete and forced; until then, and when the writer is dropped, only a temporary file exists.
 ///
 /// Upstream counterpart: `FileSnap.serialize` with `AtomicFileOutputStream`.
@@ -39,6 +40,20 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
+    /// Begins the snapshot of a tree's walk.
+    ///
+    /// # Errors
+    /// Any failure of the disk.
+    pub fn for_walk(
+        disk: Arc<dyn Disk>,
+        options: &SnapshotOptions,
+        walk: &SnapshotWalk,
+        sessions: &[(SessionId, i32)],
+    ) -> Result<Self, StorageError> {
+        let acls = walk.acl_table().iter().map(|(index, list)| (*index, list));
+        Self::create(disk, options, walk.zxid(), sessions, acls)
+    }
+
     /// Begins the snapshot of the state after `zxid`.
     ///
     /// # Errors
@@ -82,23 +97,27 @@ impl SnapshotWriter {
         Ok(this)
     }
 
-    /// Adds a znode. Parents come before their children; the path of the root is "".
-    ///
-    /// # Errors
-    /// Any failure of the disk; the snapshot cannot be finished then.
-    pub fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: i64,
-        stat: &StatPersisted,
-    ) -> Result<(), StorageError> {
+    /// Adds a znode, in memory only: this may be called under a lock, and [`Self::drain`] outside of it. Parents come
+    /// before their children; the path of the root is "".
+    pub fn node(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted) {
         let w = &mut Writer::new(&mut self.buf);
         w.text(Some(path));
         w.buffer(data);
         w.long(acl);
         stat.write(w);
+    }
+
+    /// Hands on what was added, if it is worth while.
+    ///
+    /// # Errors
+    /// Any failure of the disk; the snapshot cannot be finished then.
+    pub fn drain(&mut self) -> Result<(), StorageError> {
         if self.buf.len() >= CHUNK { self.pass_on() } else { Ok(()) }
+    }
+
+    /// Zxid of the snapshot.
+    pub fn zxid(&self) -> Zxid {
+        self.zxid
     }
 
     /// Completes, forces and names the file. `digest` is the tree's, when digests are enabled. Returns the path and
