@@ -125,6 +125,14 @@ pub fn recover(
     Recovery { disk, options, tree_options, on_progress, notes: Vec::new(), damaged: Vec::new() }.run()
 }
 
+/// What came of a replay.
+struct Outcome {
+    recovered: Recovered,
+    torn: Vec<TornTail>,
+    /// Every transaction from the very first on was in the log.
+    from_the_first: bool,
+}
+
 struct Recovery<'a, 'p> {
     disk: &'a Arc<dyn Disk>,
     options: &'a StorageOptions,
@@ -146,7 +154,7 @@ impl Recovery<'_, '_> {
         for file in list_snapshots(&**self.disk, &self.options.snap_dir())? {
             let Some(base) = self.try_snapshot(&file)? else { continue };
             self.check_coverage(file.zxid)?;
-            let (recovered, torn) = self.replay(base)?;
+            let Outcome { recovered, torn, .. } = self.replay(base)?;
             let unknown = recovered.tree.unknown_acls();
             if unknown.is_empty() {
                 self.check_reach(recovered.last_zxid)?;
@@ -223,7 +231,7 @@ impl Recovery<'_, '_> {
         self.damaged.iter().map(|d| d.1.clone()).collect()
     }
 
-    fn replay(&mut self, base: Base) -> Result<(Recovered, Vec<TornTail>), StorageError> {
+    fn replay(&mut self, base: Base) -> Result<Outcome, StorageError> {
         let snapshot = base.snapshot;
         let done = replay::replay(&**self.disk, &self.options.log_dir(), base, self.on_progress)?;
         for note in done.notes {
@@ -239,7 +247,8 @@ impl Recovery<'_, '_> {
             digest_mismatches: done.digest_mismatches,
             notes: Vec::new(),
         };
-        Ok((recovered, done.torn))
+        let from_the_first = done.first_zxid == Some(Zxid(1)) && done.gaps == 0;
+        Ok(Outcome { recovered, torn: done.torn, from_the_first })
     }
 
     fn without_snapshot(mut self, marked: bool) -> Result<Recovered, StorageError> {
@@ -249,11 +258,13 @@ impl Recovery<'_, '_> {
             snapshot: None,
             digest: DigestCheck::exact_from_start(),
         };
-        let trust = self.options.trust_empty_snapshot;
-        let (mut recovered, torn) = self.replay(base)?;
+        let Outcome { mut recovered, torn, from_the_first } = self.replay(base)?;
         let snap_dir = self.options.snap_dir();
         if recovered.replayed > 0 {
-            if !trust {
+            // The snapshot of zxid 0 is of an empty tree. The Java server does not force it, so a power failure soon
+            // after its first start leaves it damaged; the log alone is then the whole truth.
+            let began_here = from_the_first && self.damaged.iter().any(|d| d.0 == Zxid::ZERO);
+            if !began_here && !self.options.trust_empty_snapshot {
                 return Err(StorageError::NoSnapshot {
                     log_dir: self.options.log_dir(),
                     snap_dir,
@@ -262,11 +273,15 @@ impl Recovery<'_, '_> {
                 });
             }
             self.check_reach(recovered.last_zxid)?;
-            self.note(format!(
-                "replayed {} transactions without a snapshot, as snapshot.trust.empty allows: switch it off once a \
-                 snapshot has been taken",
-                recovered.replayed
-            ));
+            let count = recovered.replayed;
+            self.note(if began_here {
+                format!("no snapshot is usable; the {count} transactions in the log are complete from the first on")
+            } else {
+                format!(
+                    "replayed {count} transactions without a snapshot, as snapshot.trust.empty allows: switch it off \
+                     once a snapshot has been taken"
+                )
+            });
             return self.finish(recovered, &torn);
         }
         // The very first snapshot is of an empty tree: its loss is none.

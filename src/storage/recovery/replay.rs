@@ -13,6 +13,10 @@ pub(super) struct Replayed {
     pub sessions: Sessions,
     pub last_zxid: Zxid,
     pub replayed: u64,
+    /// Zxid of the first of them.
+    pub first_zxid: Option<Zxid>,
+    /// Places where transactions are missing or out of order.
+    pub gaps: u64,
     pub digest_mismatches: u64,
     pub torn: Vec<TornTail>,
     pub notes: Vec<String>,
@@ -35,6 +39,7 @@ pub(super) fn replay(
     let mut notes = Vec::new();
     let mut gaps = 0;
     let mut replayed = 0u64;
+    let mut first_zxid = None;
     let mut cursor = LogCursor::open(disk, log_dir, last.next())?;
     loop {
         if replayed.is_multiple_of(PROGRESS_EVERY) {
@@ -62,6 +67,7 @@ pub(super) fn replay(
                 notes.push(format!("{gap} in {}", cursor.path().display()));
             }
         }
+        first_zxid.get_or_insert(zxid);
         last = last.max(zxid);
         match txn.body {
             TxnBody::CreateSession { timeout_ms } => {
@@ -86,6 +92,8 @@ pub(super) fn replay(
     Ok(Replayed {
         last_zxid: last,
         replayed,
+        first_zxid,
+        gaps,
         digest_mismatches: check.mismatches,
         torn: cursor.torn().to_vec(),
         tree,
