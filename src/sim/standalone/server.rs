@@ -143,10 +143,10 @@ impl Server {
     /// Goes on with the snapshot, if one is being taken.
     pub(super) fn walk(&mut self, nodes: usize) {
         let Some((mut walk, mut writer)) = self.snapshot.take() else { return };
-        let mut failed = false;
         let more = walk.next_chunk(&self.tree, nodes, &mut |n| {
-            failed |= writer.node(n.path, n.data, n.acl_index, &n.stat).is_err();
+            writer.node(n.path, n.data, n.acl_index, &n.stat);
         });
+        let failed = writer.drain().is_err();
         match more {
             Ok(true) if !failed => self.snapshot = Some((walk, writer)),
             _ => {

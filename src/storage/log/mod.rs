@@ -22,6 +22,9 @@ pub use reader::{LogReader, Next, Tail, TornTail};
 pub use truncate::truncate;
 pub use writer::{LogOptions, LogStats, LogWriter, SnapshotPace};
 
+#[cfg(test)]
+mod tests;
+
 use simd_adler32::adler32;
 
 /// First four bytes of a log: "ZKLG".

@@ -123,7 +123,8 @@ impl LogReader {
         if let Some(tail) = &self.tail {
             return Ok(Next::End(tail.clone()));
         }
-        match self.parse()? {
+        let parsed = self.parse_or_judge()?;
+        match parsed {
             Ok(len) => {
                 let offset = self.offset;
                 let at = self.begin + RECORD_HEAD;
@@ -137,14 +138,41 @@ impl LogReader {
                 }
                 Ok(Next::Record { offset, entry })
             }
-            Err((what, extent)) => {
-                let tail = self.judge(what, extent)?;
+            Err(tail) => {
                 self.buf = Vec::new();
                 self.last_entry = 0..0;
                 self.tail = Some(tail.clone());
                 Ok(Next::End(tail))
             }
         }
+    }
+
+    /// Length of the entry at the cursor, or what the end is.
+    fn parse_or_judge(&mut self) -> Result<Result<usize, Tail>, StorageError> {
+        if let Ok(len) = self.parse()? {
+            return Ok(Ok(len));
+        }
+        // The log may be growing while we read it: look again before saying anything, and once more if what we say
+        // would be bad, since judging reads the file too.
+        let mut last = Tail::Clean;
+        for _ in 0..2 {
+            self.forget_window()?;
+            match self.parse()? {
+                Ok(len) => return Ok(Ok(len)),
+                Err((what, extent)) => last = self.judge(what, extent)?,
+            }
+            if !matches!(last, Tail::Damaged { .. }) {
+                break;
+            }
+        }
+        Ok(Err(last))
+    }
+
+    fn forget_window(&mut self) -> Result<(), StorageError> {
+        self.buf.clear();
+        self.begin = 0;
+        self.len = self.file.len().map_err(StorageError::io("inspect", &self.path))?;
+        Ok(())
     }
 
     /// The entry that [`Self::next_record`] returned last; empty before the first and after the end.
@@ -184,7 +212,7 @@ impl LogReader {
 
     /// Length of the entry at the cursor, or what is wrong and how far the bad record claims to reach.
     fn parse(&mut self) -> Result<Result<usize, (String, u64)>, StorageError> {
-        let left = self.len - self.offset;
+        let left = self.len.saturating_sub(self.offset);
         let have = self.fill(RECORD_HEAD)?;
         if have < RECORD_HEAD {
             return Ok(Err(("the file ends in the head of a record".into(), self.len)));

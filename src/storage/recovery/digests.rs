@@ -35,6 +35,8 @@ impl DigestCheck {
     /// For a tree just loaded from the snapshot of `zxid` with this digest section.
     pub fn after_snapshot(tree: &Tree, zxid: Zxid, digest: Option<Digest>) -> Self {
         match digest {
+            // Taken before the first transaction: no state is more exact.
+            _ if zxid == Zxid::ZERO => Self::new(State::Exact),
             Some(d) if d.zxid > zxid => Self::new(State::Await(d)),
             Some(d) if d.zxid == zxid => {
                 let mut this = Self::new(State::Exact);

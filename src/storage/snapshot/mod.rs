@@ -23,13 +23,16 @@ mod write;
 mod xerial;
 
 use crate::tree::{DIGEST_VERSION, SnapshotWalk, Tree};
+use crate::types::Zxid;
 pub use read::{Digest, SnapshotSink, SnapshotTrailer, looks_valid, read_snapshot};
 
 pub use write::{SnapshotOptions, SnapshotWriter, remove_leftovers};
 
-/// The digest section of the snapshot of a walk; `None` with digests off.
+/// The digest section of the snapshot of a walk; `None` with digests off. Before the first transaction it is empty, as
+/// upstream's.
 pub fn digest_of(tree: &Tree, walk: &SnapshotWalk) -> Option<Digest> {
-    let digest = Digest { zxid: walk.zxid(), version: DIGEST_VERSION, value: walk.digest() };
+    let value = if walk.zxid() == Zxid::ZERO { 0 } else { walk.digest() };
+    let digest = Digest { zxid: walk.zxid(), version: DIGEST_VERSION, value };
     tree.digest_enabled().then_some(digest)
 }
 

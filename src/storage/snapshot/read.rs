@@ -34,7 +34,7 @@ pub struct Digest {
 /// What follows the tree in a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotTrailer {
-    /// The digest section, if there is one.
+    /// The digest section, if there is one. Of zxid 0 it says nothing.
     pub digest: Option<Digest>,
     /// The last-zxid section, if there is one. Startup goes by the name of the file.
     pub last_zxid: Option<Zxid>,
@@ -340,8 +340,7 @@ impl<S: SnapshotSink> Parser<'_, S> {
             && bytes.get(len..).is_some_and(|rest| is_seal(rest, sum_of(&self.window, len)))
         {
             at = len + SEAL_LEN;
-            // Zxid 0 is how upstream says that it has none.
-            trailer.digest = digest.filter(|d| d.zxid != Zxid::ZERO || d.value != 0);
+            trailer.digest = digest;
         }
         if let Some(rest) = bytes.get(at + 8..)
             && is_seal(rest, sum_of(&self.window, at + 8))
