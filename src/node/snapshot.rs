@@ -2,12 +2,11 @@ use super::fatal;
 use crate::{
     admin::metrics::Summary,
     net::Shared,
-    storage::{Digest, Disk, SnapshotOptions, SnapshotWriter, StorageError},
-    tree::{DIGEST_VERSION, SnapshotWalk},
-    types::{SessionId, StatPersisted},
+    storage::{Disk, SnapshotOptions, SnapshotWriter, StorageError, digest_of},
+    tree::SnapshotWalk,
+    types::SessionId,
 };
 use std::{
-    ops::Range,
     path::PathBuf,
     sync::{
         Arc,
@@ -92,75 +91,25 @@ impl Snapshots {
         walk: &mut SnapshotWalk,
         sessions: &[(SessionId, i32)],
     ) -> Result<(PathBuf, u64), StorageError> {
-        let acls = walk.acl_table().iter().map(|(index, list)| (*index, list));
-        let mut writer =
-            SnapshotWriter::create(self.disk.clone(), &self.options, walk.zxid(), sessions, acls)?;
-        let mut chunk = Chunk::default();
+        let mut writer = SnapshotWriter::for_walk(self.disk.clone(), &self.options, walk, sessions)?;
         let mut more = true;
         while more {
-            chunk.clear();
             {
                 let tree = shared.tree.read();
+                let bytes_max = writer.pending_bytes() + SECTION_BYTES;
                 let mut left = SECTION_NODES_MAX;
-                while more && left > 0 && chunk.bytes.len() < SECTION_BYTES {
+                while more && left > 0 && writer.pending_bytes() < bytes_max {
                     let step = left.min(16);
                     left -= step;
                     more = walk
-                        .next_chunk(&tree, step, &mut |n| chunk.add(n.path, n.data, n.acl_index, &n.stat))
+                        .next_chunk(&tree, step, &mut |n| writer.node(n.path, n.data, n.acl_index, &n.stat))
                         .expect("only this thread ends the snapshot");
                 }
             }
             // The disk is waited for without the tree.
-            for (path, data, acl, stat) in chunk.nodes() {
-                writer.node(path, data, acl, stat)?;
-            }
+            writer.drain()?;
         }
-        let digest = shared.config.storage.digest_enabled.then(|| Digest {
-            zxid: walk.zxid(),
-            version: DIGEST_VERSION,
-            value: walk.digest(),
-        });
+        let digest = digest_of(&shared.tree.read(), walk);
         writer.finish(digest)
-    }
-}
-
-/// Znodes on their way from the tree to the file.
-#[derive(Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    nodes: Vec<Copied>,
-}
-
-/// A znode whose path and data lie in the bytes of its chunk.
-struct Copied {
-    path: Range<usize>,
-    data: Option<Range<usize>>,
-    acl: i64,
-    stat: StatPersisted,
-}
-
-impl Chunk {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.nodes.clear();
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
-    fn add(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted) {
-        let path = self.put(path.as_bytes());
-        let data = data.map(|d| self.put(d));
-        self.nodes.push(Copied { path, data, acl, stat: stat.clone() });
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = (&str, Option<&[u8]>, i64, &StatPersisted)> {
-        self.nodes.iter().map(|n| {
-            let path = std::str::from_utf8(&self.bytes[n.path.clone()]).expect("copied from text");
-            (path, n.data.clone().map(|d| &self.bytes[d]), n.acl, &n.stat)
-        })
     }
 }

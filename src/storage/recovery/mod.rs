@@ -22,6 +22,8 @@ mod digests;
 mod dirs;
 mod load;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use super::names::{list_logs, list_snapshots, snapshot_name};
 use super::snapshot::{digest_of, looks_valid, remove_leftovers};

@@ -107,6 +107,11 @@ impl SnapshotWriter {
         stat.write(w);
     }
 
+    /// Bytes added and not handed on yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.buf.len()
+    }
+
     /// Hands on what was added, if it is worth while.
     ///
     /// # Errors
