@@ -216,6 +216,8 @@ impl Soaker {
         self.zk.call(op::CLOSE_SESSION, &[])?;
         self.closing = false;
         self.model.drop_ephemerals();
+        // Should the connection fail now, there is no session to come back to.
+        self.zk.session_id = 0;
         self.zk = Client::attach(self.addr, 30_000, 0, &[0; 16], self.zk.last_zxid)?;
         Ok(())
     }
