@@ -263,7 +263,17 @@ impl Server {
         self.scratch.path().join("log.txt")
     }
 
-    fn launch(&mut self) -> Result<(), StartFailure> {
+    /// Starts a stopped or killed server again and kills it after `pause`, whether it serves by then or not.
+    ///
+    /// # Panics
+    /// When it already runs.
+    pub fn start_and_kill(&mut self, pause: Duration) {
+        let process = self.spawn();
+        std::thread::sleep(pause);
+        process.end(Signal::KILL, PATIENCE).expect("no process survives SIGKILL");
+    }
+
+    fn spawn(&self) -> Process {
         assert!(self.process.is_none(), "the server already runs");
         fs::create_dir_all(&self.data_dir)
             .unwrap_or_else(|e| panic!("cannot create {}: {e}", self.data_dir.display()));
@@ -283,7 +293,11 @@ impl Server {
             .append(true)
             .open(self.log_path())
             .unwrap_or_else(|e| panic!("cannot open {}: {e}", self.log_path().display()));
-        let mut process = Process::spawn(command, log, self.scratch.path());
+        Process::spawn(command, log, self.scratch.path())
+    }
+
+    fn launch(&mut self) -> Result<(), StartFailure> {
+        let mut process = self.spawn();
 
         let deadline = Instant::now() + self.patience;
         loop {
