@@ -287,6 +287,10 @@ impl<'w> Batch<'w> {
         self.heard = true;
         self.enter_section();
         let Some(tree) = &self.tree else { return };
+        if self.conn.phase() != Phase::Established {
+            // The mail that has just been taken says that the session has moved.
+            return;
+        }
         let zxid = tree.last_zxid();
         let worker = self.worker;
         let xid = if op == OpCode::Ping { XID_PING } else { head.xid };

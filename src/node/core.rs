@@ -1,11 +1,13 @@
 use super::{fatal, log::ToLog, snapshot::Snapshots};
 use crate::{
-    admin::metrics::{Counter, Shard, Summary},
-    net::{CoreReport, Inbox, Shared, ToCore},
+    admin::metrics::{Counter, KeyedCounter, Shard, Summary},
+    net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
+    ops::QuotaNote,
     pipeline::{Deliveries, Input, Pipeline, PipelineCounts},
+    tree::{QuotaExcess, QuotaKind},
 };
 use std::sync::Arc;
-use tracing::error;
+use tracing::{error, warn};
 
 /// Txns applied in one exclusive section of the tree: longer ones would make reads wait, shorter ones cost more.
 const SECTION_TXNS_MAX: usize = 128;
@@ -20,6 +22,7 @@ pub(super) struct Core {
     pub tick_ms: i64,
     pub metrics: Arc<Shard>,
     pub seen: PipelineCounts,
+    pub quota_lines: OncePerSecond,
 }
 
 impl Core {
@@ -60,6 +63,7 @@ impl Core {
                 }
             }
             self.note_counts();
+            self.note_quotas(now.mono_ms);
             if let Some(batch) = self.pipeline.take_log() {
                 self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);
                 self.log.put(ToLog::Append(batch));
@@ -93,6 +97,9 @@ impl Core {
         if now.sessions_expired != seen.sessions_expired {
             self.metrics.add(Counter::StaleSessionsExpired, now.sessions_expired - seen.sessions_expired);
         }
+        if now.throttled != seen.throttled {
+            self.metrics.add(Counter::ThrottledOps, now.throttled - seen.throttled);
+        }
         if now.digest_mismatches != seen.digest_mismatches {
             self.metrics.add(Counter::DigestMismatchesCount, now.digest_mismatches - seen.digest_mismatches);
             if seen.digest_mismatches == 0 {
@@ -103,6 +110,24 @@ impl Core {
             }
         }
         self.seen = now;
+    }
+
+    /// Tells the operator of quotas that were exceeded, once a second at most.
+    fn note_quotas(&mut self, now_ms: i64) {
+        for QuotaNote { excess, refused, .. } in self.pipeline.take_quota_notes() {
+            if refused {
+                let namespace = excess.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+                self.metrics.inc_keyed(KeyedCounter::QuotaExceededErrorPerNamespace, namespace);
+            }
+            if let Some(more) = self.quota_lines.pass(now_ms) {
+                let what = match excess.kind {
+                    QuotaKind::Count => "znodes",
+                    QuotaKind::Bytes => "bytes",
+                };
+                let QuotaExcess { path, usage, limit, .. } = excess;
+                warn!(refused, more, "quota of {path} exceeded: {usage} {what}, the limit is {limit}");
+            }
+        }
     }
 
     fn begin_snapshot(&self) {

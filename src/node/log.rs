@@ -51,32 +51,41 @@ impl Log {
             n => n as usize,
         };
         let delay = Duration::from_millis(storage.flush_delay_ms);
-        let mut items = Vec::new();
+        let (mut items, mut batches, mut txns) = (Vec::new(), Vec::new(), 0);
         let mut stop = false;
         while !stop {
             self.inbox.wait(&mut items, None);
             if !delay.is_zero() {
                 self.gather(&mut items, batch_max, Instant::now() + delay);
             }
-            let mut unforced = (0, 0, Zxid::ZERO);
             for item in items.drain(..) {
                 match item {
                     ToLog::Append(batch) => {
-                        self.writer.append(batch.entries(), batch.first, batch.last)?;
-                        let (txns, bytes, _) = unforced;
-                        unforced = (txns + batch.ends.len(), bytes + batch.bytes.len(), batch.last);
-                        if unforced.0 >= batch_max {
-                            self.force(std::mem::take(&mut unforced))?;
+                        txns += batch.ends.len();
+                        batches.push(batch);
+                        if txns >= batch_max {
+                            self.write(&mut batches)?;
+                            txns = 0;
                         }
                     }
                     ToLog::Stop => stop = true,
                 }
             }
-            if unforced.0 > 0 {
-                self.force(unforced)?;
-            }
+            self.write(&mut batches)?;
+            txns = 0;
         }
         Ok(())
+    }
+
+    /// One write and one force for all of them.
+    fn write(&mut self, batches: &mut Vec<LogBatch>) -> Result<(), StorageError> {
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
+        let last_zxid = last.last;
+        self.writer.append(batches.iter().flat_map(LogBatch::entries), first.first, last_zxid)?;
+        let txns = batches.iter().map(|b| b.ends.len()).sum();
+        let bytes = batches.iter().map(|b| b.bytes.len()).sum();
+        batches.clear();
+        self.force(txns, bytes, last_zxid)
     }
 
     /// `flushDelay`: waits for more, until there is enough or the time is over.
@@ -102,7 +111,7 @@ impl Log {
         }
     }
 
-    fn force(&mut self, (txns, bytes, last): (usize, usize, Zxid)) -> Result<(), StorageError> {
+    fn force(&mut self, txns: usize, bytes: usize, last: Zxid) -> Result<(), StorageError> {
         let start = Instant::now();
         self.writer.force()?;
         self.metrics.record(Summary::FsyncTime, start.elapsed().as_millis() as u64);

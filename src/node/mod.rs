@@ -35,8 +35,8 @@ use crate::{
     },
     config::ServerConfig,
     net::{
-        self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, Shared, ToCore, UnderWay,
-        WorkerPort,
+        self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, OncePerSecond, Shared,
+        ToCore, UnderWay, WorkerPort,
     },
     pipeline::{Pipeline, PipelineCounts},
     storage::{self, Disk, LogWriter, RealDisk, Recovered, SnapshotPace},
@@ -179,6 +179,7 @@ impl Server {
             tick_ms: i64::from(shared.config.session.tick_time_ms),
             metrics: shared.metrics.shard(shared.workers.len() + 1),
             seen: PipelineCounts::default(),
+            quota_lines: OncePerSecond::default(),
         };
         if replayed > 0 {
             // The next start need not replay them again.

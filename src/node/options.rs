@@ -82,6 +82,7 @@ pub(super) fn pipeline(config: &ServerConfig) -> PipelineConfig {
         },
         ops: ops(config),
         txn_format: txn_format(config),
+        throttled_op_wait_ms: i64::from(config.request.throttled_op_wait_time_ms),
     }
 }
 

@@ -94,7 +94,8 @@ impl Pipeline {
             SessionState::Open { owner, .. } => owner == Some(request.conn),
             SessionState::Closing => {
                 let Request { conn, session, xid, .. } = request;
-                self.wait(session, Waiting::Expired { conn, xid });
+                let error = ErrorCode::SessionExpired;
+                self.wait(session, Waiting::Refused { conn, xid, error });
                 return;
             }
             SessionState::Unknown => false,
@@ -105,6 +106,12 @@ impl Pipeline {
             return;
         }
         self.sessions.touch(request.session, request.received_ms);
+        if self.waited_too_long(now, &request) {
+            self.counts.throttled += 1;
+            let Request { conn, session, xid, .. } = request;
+            self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::ThrottledOp });
+            return;
+        }
         if !ops::is_write(request.op) {
             self.wait(request.session, Waiting::Read(request));
             return;
@@ -115,6 +122,14 @@ impl Pipeline {
         if op == OpCode::CloseSession {
             self.sessions.set_closing(session);
         }
+    }
+
+    /// Upstream counterpart: `RequestThrottler` with `throttledOpWaitTime`, which leaves the same two out.
+    fn waited_too_long(&self, now: Now, request: &Request) -> bool {
+        let limit_ms = self.config.throttled_op_wait_ms;
+        limit_ms > 0
+            && now.mono_ms - request.received_ms > limit_ms
+            && !matches!(request.op, OpCode::Ping | OpCode::CloseSession)
     }
 
     fn tick(&mut self, now: Now, tree: &Tree) {

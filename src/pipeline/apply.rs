@@ -114,8 +114,8 @@ impl Pipeline {
                     write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
                 });
             }
-            Waiting::Expired { conn, xid } => {
-                let (zxid, err) = (tree.last_zxid(), ErrorCode::SessionExpired.code());
+            Waiting::Refused { conn, xid, error } => {
+                let (zxid, err) = (tree.last_zxid(), error.code());
                 out.push(conn, 1, zxid, Then::Nothing, |bytes| {
                     write_reply_frame(bytes, xid, zxid, err, |_| {})
                 });

@@ -20,6 +20,8 @@ pub struct PipelineConfig {
     pub ops: OpsConfig,
     /// How txns are written.
     pub txn_format: TxnFormat,
+    /// `throttled_op_wait_time`, ms: what waited longer for its turn is not executed; 0 is off.
+    pub throttled_op_wait_ms: i64,
 }
 
 /// When containers and TTL znodes are looked after. Upstream counterpart: `ContainerManager`.

@@ -31,7 +31,7 @@ use crate::{
     ops::{Outstanding, QuotaNote, ResponseCache},
     session::{SessionIds, SessionTracker},
     tree::Effects,
-    types::{ConnId, SessionId, Txn, Zxid},
+    types::{ConnId, ErrorCode, SessionId, Txn, Zxid},
     zab::{Broadcast, Quorum},
 };
 use hashbrown::HashMap;
@@ -76,8 +76,8 @@ enum Origin {
 enum Waiting {
     /// A read.
     Read(Request),
-    /// A request that came after its session's end had begun.
-    Expired { conn: ConnId, xid: i32 },
+    /// A request that is not executed: its session's end had begun, or it waited too long.
+    Refused { conn: ConnId, xid: i32, error: ErrorCode },
     /// A session taken up by a new connection.
     Reattach { conn: ConnId, session: SessionId, timeout_ms: i32, has_read_only_byte: bool },
     /// A session that cannot be taken up.
@@ -99,6 +99,8 @@ pub struct PipelineCounts {
     pub sessions_revalidated: u64,
     /// Notifications sent.
     pub notifications: u64,
+    /// Requests that waited too long.
+    pub throttled: u64,
 }
 
 /// The write path. See the module.

@@ -45,6 +45,7 @@ impl Server {
             reaper: ReaperConfig::default(),
             ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
             txn_format: TxnFormat::default(),
+            throttled_op_wait_ms: 0,
         };
         let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
         Self {
@@ -284,6 +285,25 @@ fn closing_answers_refuses_what_came_after_and_then_closes() {
     assert!(s.pipeline.global_sessions().is_empty());
     s.connect(C2, session, &crate::session::password(session));
     assert_eq!(s.told()[0].then, Then::Close);
+}
+
+#[test]
+fn a_request_that_waited_too_long_is_refused_in_its_place() {
+    let mut s = Server::new();
+    s.pipeline.config.throttled_op_wait_ms = 100;
+    let session = s.open(C1);
+    s.ask(C1, session, 1, OpCode::Create, create("/a", 0));
+    let ids: Arc<[Id]> = Arc::new([]);
+    for (xid, op, waited_ms) in [(2, OpCode::SetData, 101), (3, OpCode::SetData, 100), (4, OpCode::Ping, 500)]
+    {
+        let received_ms = s.now.mono_ms - waited_ms;
+        let body = if op == OpCode::Ping { Vec::new() } else { set("/a", b"y") };
+        let (conn, ids) = (C1, ids.clone());
+        s.put(Input::Request(Request { conn, session, xid, op, body: body.into(), ids, received_ms }));
+    }
+    let told: Vec<_> = s.force().iter().flat_map(|t| &t.frames).map(|f| (head(f).0, head(f).2)).collect();
+    assert_eq!(told, [(1, 0), (2, ErrorCode::ThrottledOp.code()), (3, 0), (-2, 0)]);
+    assert_eq!(s.pipeline.counts().throttled, 1);
 }
 
 #[test]

@@ -89,7 +89,7 @@ metrics! {
         SessionlessConnectionsExpired "sessionless_connections_expired" Counted "connections closed because no session was opened in time";
         StaleSessionsExpired "stale_sessions_expired" Counted "sessions that expired";
         RequestCommitQueued "request_commit_queued" Never "commits given to the Java server's commit stage";
-        ThrottledOps "throttled_ops" Later "requests answered with error -127";
+        ThrottledOps "throttled_ops" Counted "requests answered with error -127";
         LearnerProposalReceivedCount "learner_proposal_received_count" Later "proposals a learner received";
         LearnerCommitReceivedCount "learner_commit_received_count" Later "commits a learner received";
         SyncProcessorRequestQueued "sync_processor_request_queued" Counted "transactions given to the log";
@@ -192,7 +192,7 @@ metrics! {
 metrics! {
     /// A counter for each of many keys.
     KeyedCounter {
-        QuotaExceededErrorPerNamespace "quota_exceeded_error_per_namespace" Later "requests over a quota, by first path component";
+        QuotaExceededErrorPerNamespace "quota_exceeded_error_per_namespace" Counted "requests over a quota, by first path component";
     }
 }
 
