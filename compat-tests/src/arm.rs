@@ -99,16 +99,16 @@ pub fn compare_arms(name: &str, body: impl Fn(Arm) -> Transcript) {
         let path = transcript_path(name, *arm);
         std::fs::write(&path, transcript).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
     }
-    if let [reference, other] = &transcripts[..] {
-        if let Some(difference) = readable_difference(reference, other) {
-            panic!(
-                "{name}: {} (+) answers otherwise than {} (-)\n{difference}\nwhole transcripts: {} {}",
-                arms[1],
-                arms[0],
-                transcript_path(name, arms[0]).display(),
-                transcript_path(name, arms[1]).display()
-            );
-        }
+    if let [reference, other] = &transcripts[..]
+        && let Some(difference) = readable_difference(reference, other)
+    {
+        panic!(
+            "{name}: {} (+) answers otherwise than {} (-)\n{difference}\nwhole transcripts: {} {}",
+            arms[1],
+            arms[0],
+            transcript_path(name, arms[0]).display(),
+            transcript_path(name, arms[1]).display()
+        );
     }
     assert_eq!(arms, Arm::both(), "{name}: COMPAT_ARM is set, so Quoll was not compared with Java");
 }

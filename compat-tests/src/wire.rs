@@ -108,12 +108,10 @@ impl Learned {
                 self.zxid_jumps.push(format!("{at}: {} txns recorded, {} here", recorded - r, seen - s));
             }
         }
-        if let Some((&r, &s)) = self.zxids.range(recorded..).next() {
-            if s <= seen {
-                return Err(format!(
-                    "recorded {recorded:#x} < {r:#x} became {seen:#x} and {s:#x}: order lost"
-                ));
-            }
+        if let Some((&r, &s)) = self.zxids.range(recorded..).next()
+            && s <= seen
+        {
+            return Err(format!("recorded {recorded:#x} < {r:#x} became {seen:#x} and {s:#x}: order lost"));
         }
         self.zxids.insert(recorded, seen);
         Ok(())
@@ -169,12 +167,14 @@ pub struct Replay {
     /// Called after each answered setACL of a recording, with its name: there a second client, which
     /// the proxy did not see, acted between the recorded requests.
     pub after_set_acl: fn(SocketAddr, &str),
+    /// Sends every byte in a write of its own, which a server must not notice.
+    pub dribble: bool,
 }
 
 impl Replay {
     /// A replay against the server at `addr`, which must be fresh.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, learned: Learned::default(), compared: 0, after_set_acl: |_, _| {} }
+        Self { addr, learned: Learned::default(), compared: 0, after_set_acl: |_, _| {}, dribble: false }
     }
 
     /// Replays one recording; answers every difference found, each with the line of the recording.
@@ -226,7 +226,7 @@ impl Replay {
         // Requests the client sent in one go leave in one go: they are held until an answer is due.
         if !to_server {
             for conn in conns.values_mut() {
-                conn.flush();
+                conn.flush(self.dribble);
             }
         }
         let conn = conns.get_mut(&id).ok_or("connection was never opened")?;
@@ -397,12 +397,15 @@ impl Replay {
 }
 
 impl Conn {
-    fn flush(&mut self) {
-        if !self.unsent.is_empty() {
+    fn flush(&mut self, dribble: bool) {
+        let size = if dribble { 1 } else { self.unsent.len().max(1) };
+        for piece in self.unsent.chunks(size) {
             // A server that closed already makes this fail; the recording says whether it should have.
-            let _ = self.stream.write_all(&self.unsent);
-            self.unsent.clear();
+            if self.stream.write_all(piece).is_err() {
+                break;
+            }
         }
+        self.unsent.clear();
     }
 }
 

@@ -89,15 +89,20 @@ fn every_recording_is_replayed_or_named_with_the_reason_why_not() {
 
 #[test]
 fn java_answers_as_recorded() {
-    replay_all(Arm::Java);
+    replay_all(Arm::Java, false);
 }
 
 #[test]
 fn quoll_answers_as_recorded() {
-    replay_all(Arm::Quoll);
+    replay_all(Arm::Quoll, false);
 }
 
-fn replay_all(arm: Arm) {
+#[test]
+fn quoll_answers_as_recorded_when_every_byte_comes_alone() {
+    replay_all(Arm::Quoll, true);
+}
+
+fn replay_all(arm: Arm, dribble: bool) {
     let mut differences = Vec::new();
     let mut compared = 0;
     let mut jumps = Vec::new();
@@ -107,6 +112,7 @@ fn replay_all(arm: Arm) {
         let server = start(arm, &recordings[0]);
         let mut replay = Replay::new(([127, 0, 0, 1], server.port()).into());
         replay.after_set_acl = open_the_acl_again;
+        replay.dribble = dribble;
         for recording in &recordings {
             assert_eq!(recording.options().0, recordings[0].options().0, "{}", recording.name);
             if recording.name == AFTER_A_LOST_RECORDING {
