@@ -70,6 +70,7 @@ fn take_turns(compression: &str) {
         if turn == last {
             break;
         }
+        workload.spare_root = arm == Arm::Java;
         if let Err(e) = workload.run(addr, WRITES_PER_TURN) {
             fail(format!("workload: {e}"), &server);
         }
