@@ -1,12 +1,12 @@
 //! Debian's C client library (`libzookeeper-mt`), driven through every call by the program in `c/`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use compat_tests::build_folder::{crate_dir, entry, sources_key};
 use compat_tests::client::converse;
-use compat_tests::tools::{Tool, require_debian_package, run};
+use compat_tests::tools::{Tool, run, unpack_debian_packages};
 use compat_tests::{ServerBuilder, compare_with};
 
 #[test]
@@ -66,12 +66,26 @@ fn scenario(name: &str, configure: impl Fn(ServerBuilder) -> ServerBuilder) {
     });
 }
 
+/// Debian's packages of the library, unpacked.
+fn library() -> PathBuf {
+    const PACKAGES: [&str; 2] = ["libzookeeper-mt-dev", "libzookeeper-mt2"];
+    entry("c-library", &PACKAGES.join(" "), |dir| unpack_debian_packages(&PACKAGES, dir))
+}
+
+/// The folder that is named for the machine's architecture.
+fn only_folder_in(dir: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    entries.next().expect("the package has a library").expect("a directory entry can be read").path()
+}
+
 /// The program, compiled when its sources have changed.
 fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM
         .get_or_init(|| {
-            require_debian_package("libzookeeper-mt-dev", "/usr/include/zookeeper/zookeeper.h");
+            let library = library();
+            let include = library.join("usr/include");
+            let lib = only_folder_in(&library.join("usr/lib"));
             entry("c-client", &sources_key(&["c"]), |dir| {
                 let mut sources: Vec<PathBuf> = std::fs::read_dir(crate_dir().join("c"))
                     .expect("the folder c is there")
@@ -84,6 +98,11 @@ fn program() -> PathBuf {
                     .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-DTHREADED", "-o"])
                     .arg(dir.join("c_client"))
                     .args(sources)
+                    .arg("-I")
+                    .arg(include)
+                    .arg("-L")
+                    .arg(&lib)
+                    .arg(format!("-Wl,-rpath,{}", lib.display()))
                     .args(["-lzookeeper_mt", "-lpthread"]));
             })
             .join("c_client")
