@@ -378,6 +378,123 @@ fn a_second_server_on_the_same_port_is_refused_with_advice() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_ends_the_server_with_a_message_and_without_an_acknowledgement() {
+    let dir = dir();
+    let mut server = Server::start(dir.path(), "snapCount=4");
+    let mut client = server.connect();
+    assert_eq!(client.create("/a", b"", 0).err, 0);
+    // The next log file cannot be made.
+    std::fs::remove_dir_all(dir.path().join("data/version-2")).unwrap();
+    let mut acknowledged = 0;
+    for n in 0..100 {
+        client.send_lossy(CREATE, &create_body(&format!("/b{n}"), b"", 0));
+        match client.try_reply() {
+            Some(reply) => acknowledged += i32::from(reply.err == 0),
+            None => break,
+        }
+    }
+    assert!(acknowledged < 100);
+    assert_eq!(server.ended().code(), Some(1));
+    let log = server.log();
+    assert!(log.contains("the transaction log cannot be written, so the server stops"), "{log}");
+}
+
+#[test]
+fn requests_wait_while_too_many_are_under_way_and_all_are_answered() {
+    let dir = dir();
+    let throttle = "request_throttle_max_requests=2\nrequest_throttle_stall_time=1\nglobalOutstandingLimit=1";
+    let server = Server::start(dir.path(), throttle);
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for (c, client) in clients.iter_mut().enumerate() {
+        for n in 0..50 {
+            client.send(CREATE, &create_body(&format!("/t{c}-{n}"), b"", 0));
+            client.send(GET_DATA, &path_and_watch(&format!("/t{c}-{n}"), false));
+        }
+    }
+    for client in &mut clients {
+        for xid in 1..=100 {
+            let reply = client.reply();
+            assert_eq!((reply.xid, reply.err), (xid, 0));
+        }
+    }
+}
+
+#[test]
+fn a_large_request_beyond_the_sum_of_them_closes_its_connection() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "largeRequestThreshold=1000\nlargeRequestMaxBytes=5000");
+    let mut client = server.connect();
+    assert_eq!(client.create("/a", &[0; 4000], 0).err, 0);
+    assert_eq!(client.create("/b", &[0; 4000], 0).err, 0);
+    client.send(CREATE, &create_body("/c", &[0; 6000], 0));
+    assert!(client.is_closed());
+    assert!(!server.connect().exists("/c"));
+}
+
+#[test]
+fn clients_of_both_families_are_served_when_no_address_is_configured() {
+    let dir = dir();
+    let server = Server::start_at(dir.path(), None, "");
+    let port = server.address.port();
+    let mut addresses = vec![format!("127.0.0.1:{port}")];
+    // A machine without IPv6 is served on what it has.
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        addresses.push(format!("[::1]:{port}"));
+    }
+    for address in addresses {
+        let mut client = Client::dial(address.parse().unwrap());
+        assert!(client.handshake(30_000, 0, &[0; 16]).is_some());
+        let who = client.ask(107, &[]);
+        let text = String::from_utf8_lossy(&who.body).into_owned();
+        let id = if address.starts_with('[') { "0:0:0:0:0:0:0:1" } else { "127.0.0.1" };
+        assert!(text.ends_with(id), "{text:?}");
+    }
+}
+
+#[test]
+fn many_reads_behind_a_write_do_not_fill_the_memory() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "");
+    let mut client = server.connect();
+    client.create("/big", &vec![1; 1_000_000], 0);
+    let before = server.resident_kb();
+    let mut bytes = Vec::new();
+    for round in 0..6 {
+        bytes.extend(framed(&request(round * 101, SET_DATA, &set_body("/", b""))));
+        for n in 1..=100 {
+            let body = path_and_watch("/big", false);
+            bytes.extend(framed(&request(round * 101 + n, GET_DATA, &body)));
+        }
+    }
+    client.stream.write_all(&bytes).unwrap();
+    for xid in 0..6 * 101 {
+        assert_eq!(client.reply().xid, xid);
+    }
+    let grown = server.resident_kb().saturating_sub(before);
+    assert!(grown < 300 * 1024, "the server grew by {grown} kB");
+}
+
+#[test]
+fn a_storm_of_connections_leaves_nothing_behind() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "maxClientCnxns=0");
+    for round in 0..10 {
+        let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+        for (n, client) in clients.iter_mut().enumerate() {
+            client.send(GET_DATA, &path_and_watch("/", true));
+            if n % 3 == round % 3 {
+                client.send(CLOSE, &[]);
+            }
+        }
+    }
+    wait_until("every connection to be forgotten", || {
+        let text = server.word(b"srvr");
+        text.contains("Connections: 1\n") && text.contains("Outstanding: 0\n")
+    });
+    assert!(server.word(b"wchs").starts_with("0 connections watching 0 paths"));
+}
+
+#[test]
 fn sigint_stops_as_sigterm_does() {
     let dir = dir();
     let server = Server::start(dir.path(), "");

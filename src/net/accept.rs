@@ -3,7 +3,7 @@ use crate::admin::metrics::Counter;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,14 +19,25 @@ const BACKLOG: u32 = 1024;
 /// Pause after an accept that failed for want of something, such as file descriptors.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A socket that listens at this address.
+/// A socket that listens at this address. The address 0.0.0.0 means all addresses of this machine of either family,
+/// as it does for Java, where the machine has IPv6.
 ///
 /// # Errors
 /// When the address cannot be had.
 pub fn listen(address: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
+    if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
+        match listen_at(both, backlog) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
+            done => return done,
+        }
+    }
+    listen_at(address, backlog)
+}
+
+fn listen_at(address: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // As Java does: the wildcard of IPv6 takes IPv4 too.
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
@@ -86,6 +97,8 @@ fn accept(shared: &Shared, listener: &TcpListener, stopping: &AtomicBool) {
         }
         match accepted {
             Ok((stream, peer)) => {
+                // On a socket of both families IPv4 comes mapped into IPv6.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 if let Err(error) = welcome(shared, stream, peer, &mut next) {
                     metrics.inc(Counter::ConnectionRejected);
                     if let Some(more) = complaints.pass(shared.clock.mono_ms()) {

@@ -2,7 +2,10 @@ use super::{
     shared::Shared,
     stats::{Answered, ConnStats},
 };
-use crate::types::{ConnId, Id, OpCode, SessionId, Zxid};
+use crate::{
+    ops,
+    types::{ConnId, Id, OpCode, SessionId, Zxid},
+};
 use std::{
     cell::{Cell, Ref, RefCell},
     collections::VecDeque,
@@ -23,6 +26,10 @@ const UNSENT_CLOSE: usize = 64 * 1024 * 1024;
 
 /// Requests of one connection in the pipeline beyond which it is not read.
 const IN_FLIGHT_MAX: usize = 4096;
+
+/// Reads among them beyond which it is not read: each of them may be answered with a megabyte that nobody has made
+/// room for.
+const READS_IN_FLIGHT_MAX: u32 = 64;
 
 /// How far a connection has come, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -98,6 +105,7 @@ pub(super) struct Conn {
     timeout_ms: Cell<i32>,
     ids: RefCell<Arc<[Id]>>,
     in_flight: RefCell<VecDeque<InFlight>>,
+    reads_in_flight: Cell<u32>,
     out: RefCell<Outgoing>,
     /// The socket took less than it was given; the task waits for it to become writable.
     blocked: Cell<bool>,
@@ -128,6 +136,7 @@ impl Conn {
             timeout_ms: Cell::new(0),
             ids: RefCell::new(ids),
             in_flight: RefCell::default(),
+            reads_in_flight: Cell::new(0),
             out: RefCell::default(),
             blocked: Cell::new(false),
             paused: Cell::new(false),
@@ -215,6 +224,7 @@ impl Conn {
         let in_flight = self.in_flight.borrow().len();
         in_flight == 0
             || in_flight < IN_FLIGHT_MAX
+                && self.reads_in_flight.get() < READS_IN_FLIGHT_MAX
                 && shared.under_way.requests.load(Ordering::Relaxed) <= shared.settings.outstanding_max
     }
 
@@ -260,6 +270,9 @@ impl Conn {
         if request.large > 0 {
             shared.under_way.large_bytes.fetch_add(i64::from(request.large), Ordering::Relaxed);
         }
+        if !ops::is_write(request.op) {
+            self.reads_in_flight.set(self.reads_in_flight.get() + 1);
+        }
         self.in_flight.borrow_mut().push_back(request);
     }
 
@@ -272,6 +285,9 @@ impl Conn {
                 debug_assert!(false, "more answers than requests");
                 break;
             };
+            if !ops::is_write(request.op) {
+                self.reads_in_flight.set(self.reads_in_flight.get() - 1);
+            }
             requests += 1;
             large += i64::from(request.large);
             each(request);
@@ -367,7 +383,7 @@ impl Spare {
     const CAPACITY_MAX: usize = 256 * 1024;
 
     pub fn take(&self) -> Vec<u8> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4096))
+        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(512))
     }
 
     pub fn give(&self, mut buffer: Vec<u8>) {
@@ -384,3 +400,14 @@ impl Spare {
 
 /// The zxid of an answer that the tree has no part in.
 pub(super) const NO_ZXID: Zxid = Zxid(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Conn>() <= 352, "{}", size_of::<Conn>());
+        assert!(size_of::<super::super::task::ConnTask>() <= 64);
+    }
+}

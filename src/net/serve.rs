@@ -127,7 +127,11 @@ impl<'w> Batch<'w> {
             Ok(Split::Frame { payload, len }) => (payload, len),
             Ok(Split::Partial { announced }) => {
                 return match announced {
-                    Some(n) if self.is_too_large(n) => Step::End(Reason::LargeRequest),
+                    Some(n) if self.is_too_large(n) => {
+                        self.worker.metrics.inc(Counter::LargeRequestsRejected);
+                        self.complain("its request would exceed largeRequestMaxBytes");
+                        Step::End(Reason::LargeRequest)
+                    }
                     _ => Step::NeedMore,
                 };
             }
@@ -181,7 +185,7 @@ impl<'w> Batch<'w> {
         drop(bucket);
         if !admitted {
             self.worker.metrics.inc(Counter::ConnectionRejected);
-            debug!(peer = %self.conn.peer, "connection closed: connection_throttle_tokens are used up");
+            self.complain("connection_throttle_tokens are used up");
             return Step::End(Reason::ConnectRateLimit);
         }
         self.worker.metrics.inc(Counter::ConnectionRequestCount);
@@ -214,10 +218,7 @@ impl<'w> Batch<'w> {
         };
         let enforced = !shared.auth().enforced_schemes.is_empty();
         if enforced && !auth::allowed_before_auth(head.op, &self.conn.ids(), shared.auth()) {
-            info!(
-                peer = %self.conn.peer,
-                "connection closed: a client has to authenticate first (enforce.auth.schemes)"
-            );
+            self.complain("a client has to authenticate first (enforce.auth.schemes)");
             shared.auth_failures.fetch_add(1, Ordering::Relaxed);
             self.reply(head.xid, NO_ZXID, ErrorCode::SessionClosedRequireSaslAuth.code());
             return Step::End(Reason::AuthRequired);
@@ -225,7 +226,7 @@ impl<'w> Batch<'w> {
         let op = match OpCode::from_code(head.op) {
             Some(op) if ops::is_known_from_client(head.op) => op,
             _ => {
-                info!(peer = %self.conn.peer, op = head.op, "connection closed: unknown operation");
+                self.complain(format_args!("operation {} is unknown", head.op));
                 self.heard = true;
                 self.reply(head.xid, Zxid(-1), ErrorCode::Unimplemented.code());
                 return Step::End(Reason::UnknownOperation);
@@ -238,6 +239,7 @@ impl<'w> Batch<'w> {
         }
         if self.is_too_large(payload.len()) {
             self.worker.metrics.inc(Counter::LargeRequestsRejected);
+            self.complain("its request would exceed largeRequestMaxBytes");
             return Step::End(Reason::LargeRequest);
         }
         // A sync waits for what the core has under way; everything else that is no write is answered here, unless
@@ -317,6 +319,7 @@ impl<'w> Batch<'w> {
                 out[head_end - 4..head_end].copy_from_slice(&error.code().to_be_bytes());
             }
             reply.finish(out);
+            worker.stats.borrow_mut().sizes.add(out.len() - start);
             let count = watches.count();
             if count > 0 {
                 // What setWatches found goes out before its answer.
@@ -356,7 +359,7 @@ impl<'w> Batch<'w> {
         let scheme = packet.scheme.as_deref();
         match auth::authenticate(scheme, packet.auth, &peer, shared.auth()) {
             Ok(_) if ids.len() >= IDS_MAX => {
-                info!(peer = %self.conn.peer, "connection closed: it has {IDS_MAX} identities already");
+                self.complain(format_args!("it has {} identities already", ids.len()));
             }
             Ok(more) => {
                 debug!(peer = %self.conn.peer, scheme, "authenticated");
@@ -369,11 +372,11 @@ impl<'w> Batch<'w> {
                 return Step::Took(0);
             }
             Err(AuthFailed::WrongEnsemble) => {
-                info!(peer = %self.conn.peer, "connection closed: the client asked for another ensemble");
+                self.complain("the client asked for another ensemble");
                 return Step::End(Reason::AuthFailed);
             }
             Err(AuthFailed::Refused) => {
-                info!(peer = %self.conn.peer, scheme, "connection closed: authentication failed");
+                self.complain(format_args!("authentication failed, scheme {}", scheme.unwrap_or("null")));
             }
         }
         shared.auth_failures.fetch_add(1, Ordering::Relaxed);
@@ -412,6 +415,13 @@ impl<'w> Batch<'w> {
             reply.finish(out);
         });
         self.local += 1;
+    }
+
+    /// Says why the connection is closed, once a second at most.
+    fn complain(&self, why: impl std::fmt::Display) {
+        if let Some(more) = self.worker.lines.borrow_mut().pass(self.received_ms) {
+            info!(peer = %self.conn.peer, session = %self.conn.session(), more, "connection closed: {why}");
+        }
     }
 
     fn is_large(&self, size: usize) -> bool {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     admin::{
-        ConnectionView, ExpiryBucket, LatencyStats, ServerView, SessionsView, SettingsView, WatchesSummary,
+        ConnectionView, ExpiryBucket, LatencyStats, ServerView, SessionsView, SettingsView, SizeStats,
+        WatchesSummary,
         words::{self, Effect, Part, Whitelist, gtmk::TraceMask},
     },
     types::{ConnId, SessionId},
@@ -112,6 +113,10 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         min_ms: if latency.count == 0 { 0 } else { latency.min_ms as u64 },
         avg_ms: latency.total_ms as f64 / latency.count.max(1) as f64,
         max_ms: latency.max_ms as u64,
+    };
+    view.response_sizes = match stats.sizes.seen {
+        Some((last, min, max)) => SizeStats { last: Some(last), min: Some(min), max: Some(max) },
+        None => SizeStats::default(),
     };
     view.packets_received = stats.received;
     view.packets_sent = stats.sent;

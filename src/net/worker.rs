@@ -2,8 +2,9 @@
 
 use super::{
     conn::{Conn, InFlight, Phase, Reason, Spare},
+    limits::OncePerSecond,
     shared::{Shared, ToCore},
-    stats::{Answered, ConnStats, Pending, WorkerStats},
+    stats::{Answered, ConnStats, Pending, Sizes, WorkerStats},
     task::ConnTask,
     timers::{Timer, Timers},
     words,
@@ -128,6 +129,8 @@ pub(super) struct Worker {
     pub stats: RefCell<WorkerStats>,
     pub read_latency: RefCell<Pending>,
     update_latency: RefCell<Pending>,
+    /// Lines about connections that are closed.
+    pub lines: RefCell<OncePerSecond>,
     /// What the metrics know of the cache.
     cache_seen: Cell<CacheStats>,
 }
@@ -178,6 +181,7 @@ impl Worker {
             stats: RefCell::default(),
             read_latency: RefCell::new(Pending::new(Distribution::ReadLatency)),
             update_latency: RefCell::new(Pending::new(Distribution::UpdateLatency)),
+            lines: RefCell::default(),
             cache_seen: Cell::default(),
         }
     }
@@ -420,7 +424,7 @@ impl Worker {
             conn.write(&self.spare, |out| out.extend_from_slice(bytes));
         }
         let mut stats = self.stats.borrow_mut();
-        let packets = count_frames(bytes);
+        let packets = count_frames(bytes, &mut stats.sizes);
         stats.sent += packets;
         self.metrics.add(Counter::ResponseBytes, bytes.len() as u64);
         conn.stats.borrow_mut().sent += packets;
@@ -533,11 +537,12 @@ impl Worker {
     }
 }
 
-/// Number of whole frames.
-fn count_frames(mut bytes: &[u8]) -> u64 {
+/// Number of whole frames, whose sizes are added.
+fn count_frames(mut bytes: &[u8], sizes: &mut Sizes) -> u64 {
     let mut count = 0;
     while let Ok(Split::Frame { len, .. }) = frame::split(bytes, usize::MAX - LENGTH_LEN) {
         count += 1;
+        sizes.add(len);
         bytes = &bytes[len..];
     }
     count

@@ -65,7 +65,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it cannot start. Once it serves, failures that end it end the process, with a message.
-pub fn run(config: ServerConfig) -> Result<(), NodeError> {
+pub fn run(mut config: ServerConfig) -> Result<(), NodeError> {
     fatal::abort_on_panic();
     limits::raise_open_files(config.connection.total_max);
     let address = config.connection.client_address.as_ref().ok_or(NodeError::NoClientPort)?;
@@ -81,8 +81,12 @@ pub fn run(config: ServerConfig) -> Result<(), NodeError> {
     let listener = listen(&addresses, config.connection.listen_backlog)
         .map_err(|source| NodeError::Listen { address: address.to_string(), source })?;
 
+    // Port 0 has become a real one.
+    if let (Some(address), Ok(at)) = (&mut config.connection.client_address, listener.local_addr()) {
+        address.port = at.port();
+    }
     let server = Server::start(config, disk, clock, recovered, load_ms)?;
-    server.greet(&listener);
+    server.greet();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
     runtime.block_on(server.serve(listener))
@@ -195,11 +199,11 @@ impl Server {
     }
 
     /// Says in a few lines where everything is.
-    fn greet(&self, listener: &TcpListener) {
+    fn greet(&self) {
         let config = &self.shared.config;
-        let Ok(at) = listener.local_addr() else { return };
-        let reach = match at.ip() {
-            ip if ip.is_unspecified() => format!("127.0.0.1:{}", at.port()),
+        let Some(at) = &config.connection.client_address else { return };
+        let reach = match at.socket_addr() {
+            Some(address) if address.ip().is_unspecified() => format!("127.0.0.1:{}", at.port),
             _ => at.to_string(),
         };
         info!("quoll {} serves ZooKeeper clients on {at}", full_version());

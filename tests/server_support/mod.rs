@@ -32,12 +32,19 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port with its data in `dir`, with further lines of configuration.
     pub fn start(dir: &Path, settings: &str) -> Self {
+        Self::start_at(dir, Some("127.0.0.1"), settings)
+    }
+
+    /// The same at an address, or at all of them.
+    pub fn start_at(dir: &Path, address: Option<&str>, settings: &str) -> Self {
+        let settings = match address {
+            Some(address) => format!("clientPortAddress={address}\n{settings}"),
+            None => settings.to_string(),
+        };
         let config = dir.join("zoo.cfg");
         let data = dir.join("data");
-        let text = format!(
-            "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\n4lw.commands.whitelist=*\n{settings}\n",
-            data.display()
-        );
+        let text =
+            format!("dataDir={}\nclientPort=0\n4lw.commands.whitelist=*\n{settings}\n", data.display());
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_quoll"))
             .arg("server")
@@ -77,10 +84,7 @@ impl Server {
 
     /// A connection with nothing sent yet.
     pub fn dial(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, session: 0, password: Vec::new(), xid: 0 }
+        Client::dial(self.address)
     }
 
     /// A connection with a new session.
@@ -107,6 +111,16 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits for it to end by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the server to end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
     }
 
     /// Asks it to stop; how it ended and how long that took.
@@ -162,6 +176,19 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn dial(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client { stream, session: 0, password: Vec::new(), xid: 0 }
+    }
+
+    /// Sends a request to a server that may be gone.
+    pub fn send_lossy(&mut self, op: i32, body: &[u8]) {
+        self.xid += 1;
+        let _ = self.stream.write_all(&framed(&request(self.xid, op, body)));
+    }
+
     /// Sends a connect packet and takes the answer; `None` when the connection was closed instead.
     pub fn handshake(&mut self, timeout_ms: i32, session: i64, password: &[u8]) -> Option<i32> {
         self.send_frame(&connect_packet(timeout_ms, session, password));
