@@ -2,6 +2,8 @@
 
 /// Lines of agreement shown around each difference.
 const CONTEXT: usize = 3;
+/// Lines shown at most: what differs first is what matters.
+const SHOWN_MAX: usize = 200;
 
 /// `None` when the texts have equal lines; otherwise the lines that differ, those of `left` marked `-`, those
 /// of `right` marked `+`, with a little of what lies around them and line numbers of `left`.
@@ -14,11 +16,17 @@ pub fn readable_difference(left: &str, right: &str) -> Option<String> {
     let edits = edits(&left, &right);
     let mut shown = String::new();
     let mut last_shown = None;
+    let mut lines = 0;
     for (index, edit) in edits.iter().enumerate() {
         let from = index.saturating_sub(CONTEXT);
         let to = (index + CONTEXT + 1).min(edits.len());
         if edits[from..to].iter().all(|edit| edit.mark == ' ') {
             continue;
+        }
+        lines += 1;
+        if lines > SHOWN_MAX {
+            shown.push_str("… and more\n");
+            break;
         }
         if last_shown.is_none_or(|last| last + 1 != index) {
             shown.push_str(&format!("@ line {}\n", edit.left_line + 1));

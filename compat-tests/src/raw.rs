@@ -346,7 +346,10 @@ impl Client {
             let mut d = Dec(&frame);
             let (xid, zxid, err) = (d.int()?, d.long()?, d.int()?);
             if xid == -1 {
-                let (kind, state, path) = (d.int()?, d.int()?, d.str()?);
+                let (kind, state) = (d.int()?, d.int()?);
+                // Upstream writes what is beyond the first 65536 characters as no UTF-8 says: shown as bytes.
+                let path = String::from_utf8(d.buf()?.unwrap_or_default())
+                    .unwrap_or_else(|e| format!("{:02x?}", e.as_bytes()));
                 self.events.push_back(Event { zxid, kind, state, path });
                 continue;
             }

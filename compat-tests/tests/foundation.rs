@@ -13,6 +13,15 @@ fn a_started_server_answers_ruok_until_it_is_stopped() {
 }
 
 #[test]
+fn each_arm_runs_its_own_program() {
+    for arm in Arm::both() {
+        let server = arm.server().start();
+        let program = std::fs::read_link(format!("/proc/{}/exe", server.pid().unwrap())).unwrap();
+        assert_eq!(program.file_name().unwrap().to_str().unwrap(), arm.to_string());
+    }
+}
+
+#[test]
 fn a_killed_server_starts_again_on_its_port_and_data() {
     compare("foundation-kill", |server| {
         let before = server.port();
