@@ -171,12 +171,14 @@ impl Tree {
         };
         let acl = self.acls.acquire(new.acl);
         let id = self.add_node(parent, new.path, name, new.data, acl, &stat);
+        // As made: a quota's node of usage is overwritten right after, which the answer does not show.
+        let made = self.stat_of(id);
         self.quota_after_create(new.path, new.data.map_or(0, <[u8]>::len));
         if effects.enabled() {
             let parent_acl = self.acls.list(self.slab.at(parent).acl);
             effects.push(EffectKind::Created, new.path, self.acls.list(acl), Some(parent_acl));
         }
-        OpResult::Ok(Some(self.stat_of(id)))
+        OpResult::Ok(Some(made))
     }
 
     /// Raises the parent's count of creations, and its pzxid with it. −1 is one more.
