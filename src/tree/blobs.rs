@@ -2,18 +2,19 @@
 //! bytes.
 //!
 //! ```text
-//! page   128 KiB, blocks of one size        size classes: steps of 8 B up to 1 KiB, then an eighth of the power of two
-//! handle page number << 13 | block number   larger blocks, and all once there are 2^19 pages, are boxed by themselves
+//! page   64 KiB, blocks of one size         size classes: steps of 8 B up to 1 KiB, then an eighth of the power of two
+//! handle page number << 12 | block number   larger blocks, and all once there are 2^20 pages, are boxed by themselves
 //! ```
 //!
 //! An empty page goes back to the allocator: what was full of small blocks can hold large ones next.
 
-const PAGE_LEN: usize = 128 << 10;
+/// What the allocator cuts memory into: a page costs nothing on top.
+const PAGE_LEN: usize = 64 << 10;
 const BLOCK_MIN: usize = 16;
 const GRAIN: usize = 8;
 const FINE_MAX: usize = 1 << 10;
 const PAGED_MAX: usize = 8 << 10;
-const BLOCK_BITS: u32 = 13;
+const BLOCK_BITS: u32 = 12;
 const PAGES_MAX: usize = 1 << (32 - BLOCK_BITS);
 const CLASSES: usize = FINE_MAX / GRAIN + 3 * 8 + 1;
 

@@ -12,7 +12,8 @@ pub(super) const ROOT: u32 = 0;
 /// The longest name in bytes: its length shares a word with the flags.
 pub(super) const NAME_LEN_MAX: usize = (1 << 27) - 1;
 
-const CHUNK_BITS: u32 = 13;
+/// Large: 6 MiB, of which only what was used is resident, and whole 64 KiB slices of the allocator.
+const CHUNK_BITS: u32 = 16;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
 
 /// The data is null, which is not the same as empty.

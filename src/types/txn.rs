@@ -376,10 +376,10 @@ fn sub_of_multi(t: &rec::Txn<'_>, limits: Limits) -> Result<SubTxn, TxnError> {
 fn close_session_paths(r: &mut Reader<'_>) -> Option<Vec<String>> {
     const DIGEST_LEN: usize = 12;
     let start = r.clone();
-    if let Ok(Some(paths)) = r.vector(|r| Ok(r.text()?.unwrap_or_default().into_owned())) {
-        if r.is_empty() || r.remaining().len() == DIGEST_LEN {
-            return Some(paths);
-        }
+    if let Ok(Some(paths)) = r.vector(|r| Ok(r.text()?.unwrap_or_default().into_owned()))
+        && (r.is_empty() || r.remaining().len() == DIGEST_LEN)
+    {
+        return Some(paths);
     }
     *r = start;
     None

@@ -1,6 +1,6 @@
 //! Places for values, named by 32-bit ids, that never move: growing costs no copy.
 
-const CHUNK_LEN: usize = 1024;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// The places. A free one holds the default value.
 pub(super) struct Chunks<T> {
@@ -15,25 +15,27 @@ impl<T> Default for Chunks<T> {
 }
 
 impl<T: Default> Chunks<T> {
+    const LEN: usize = CHUNK_BYTES / size_of::<T>();
+
     pub fn insert(&mut self, value: T) -> u32 {
         if let Some(id) = self.free.pop() {
             *self.at_mut(id) = value;
             return id;
         }
-        if self.chunks.last().is_none_or(|c| c.len() == CHUNK_LEN) {
-            self.chunks.push(Vec::with_capacity(CHUNK_LEN));
+        if self.chunks.last().is_none_or(|c| c.len() == Self::LEN) {
+            self.chunks.push(Vec::with_capacity(Self::LEN));
         }
         let last = self.chunks.len() - 1;
         self.chunks[last].push(value);
-        (last * CHUNK_LEN + self.chunks[last].len() - 1) as u32
+        (last * Self::LEN + self.chunks[last].len() - 1) as u32
     }
 
     pub fn at(&self, id: u32) -> &T {
-        &self.chunks[id as usize / CHUNK_LEN][id as usize % CHUNK_LEN]
+        &self.chunks[id as usize / Self::LEN][id as usize % Self::LEN]
     }
 
     pub fn at_mut(&mut self, id: u32) -> &mut T {
-        &mut self.chunks[id as usize / CHUNK_LEN][id as usize % CHUNK_LEN]
+        &mut self.chunks[id as usize / Self::LEN][id as usize % Self::LEN]
     }
 
     pub fn remove(&mut self, id: u32) {
@@ -47,6 +49,6 @@ impl<T: Default> Chunks<T> {
     }
 
     pub fn allocated_bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_LEN * size_of::<T>() + self.free.capacity() * size_of::<u32>()
+        self.chunks.len() * Self::LEN * size_of::<T>() + self.free.capacity() * size_of::<u32>()
     }
 }
