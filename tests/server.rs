@@ -498,6 +498,7 @@ fn a_storm_of_connections_leaves_nothing_behind() {
 fn sigint_stops_as_sigterm_does() {
     let dir = dir();
     let server = Server::start(dir.path(), "");
+    // The greeting came before the signals were taken care of once, and such a signal killed the server.
     let (status, _) = server.signal(Signal::INT);
-    assert!(status.success());
+    assert!(status.success(), "{status}");
 }

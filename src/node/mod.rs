@@ -86,7 +86,6 @@ pub fn run(mut config: ServerConfig) -> Result<(), NodeError> {
         address.port = at.port();
     }
     let server = Server::start(config, disk, clock, recovered, load_ms)?;
-    server.greet();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
     runtime.block_on(server.serve(listener))
@@ -219,7 +218,9 @@ impl Server {
     async fn serve(self, listener: TcpListener) -> Result<(), NodeError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Thread)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Thread)?;
+        // Only now: whoever reads the greeting may send a signal, which is to stop the server in order.
         let acceptor = Acceptor::spawn(self.shared.clone(), listener).map_err(NodeError::Thread)?;
+        self.greet();
         tokio::select! {
             _ = terminate.recv() => info!("stopping, as SIGTERM asks"),
             _ = interrupt.recv() => info!("stopping, as SIGINT asks"),
