@@ -6,7 +6,7 @@ use crate::{
     auth,
     ops::{self, ReadCx},
     session::{PASSWORD_LEN, password},
-    tree::Tree,
+    tree::{OpResult, Tree},
     types::{ConnId, ErrorCode, OpCode, Perms, SessionId, TxnBody, Zxid},
     watch::WatchManager,
 };
@@ -53,6 +53,12 @@ impl Pipeline {
         let (session, zxid) = (txn.session, txn.zxid);
         self.effects.clear();
         let applied = tree.apply(&txn, &mut self.effects);
+        // The log says that this happened. A tree that has no place for it is not what the log says: stop.
+        assert!(
+            !applied.results.contains(&OpResult::Err(OpResult::SYSTEM_ERROR)),
+            "the tree cannot hold what txn {zxid} creates: it has {} znodes",
+            tree.node_count()
+        );
         self.outstanding.applied(zxid);
         self.counts.commits += 1;
         if let Some((_, expected)) = txn.digest
