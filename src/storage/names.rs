@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// The directory below dataDir and dataLogDir that holds everything.
 pub const VERSION_DIR: &str = "version-2";
 
+/// Bytes that recovery cut off a torn log are kept in `torn.<log>.<offset>`; upstream takes no such name for a log.
+pub(super) const TORN_PREFIX: &str = "torn.";
+
 /// How a snapshot file is compressed; its extension says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {

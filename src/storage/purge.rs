@@ -1,12 +1,14 @@
-use super::names::{list_logs, list_snapshots};
+use super::names::{TORN_PREFIX, list_logs, list_snapshots, parse_log_name};
 use super::snapshot::looks_valid;
 use super::{Disk, StorageError};
+use crate::types::Zxid;
 use std::path::{Path, PathBuf};
 
 /// No run keeps fewer snapshots than this.
 pub const RETAIN_MIN: usize = 3;
 
-/// Removes snapshots that are older than the `retain` newest usable ones, and the logs that none of these needs.
+/// Removes snapshots that are older than the `retain` newest usable ones, and the logs that none of these needs,
+/// with what was kept of their torn ends.
 /// Damaged snapshots do not count, and those newer than the oldest kept stay. Returns the files removed.
 ///
 /// Upstream counterpart: `PurgeTxnLog`.
@@ -32,15 +34,24 @@ pub fn purge(
     let logs = list_logs(disk, log_dir)?;
     // The newest log named at or before the snapshot may reach beyond it.
     let first_log = logs.iter().map(|f| f.zxid).filter(|&z| z <= oldest_kept).max();
+    let old_torn = torn_copies(disk, log_dir)?.into_iter();
+    let old_torn = old_torn.filter(|(zxid, _)| first_log.is_some_and(|first| *zxid < first));
     let old_logs = logs.into_iter().filter(|f| first_log.is_some_and(|first| f.zxid < first));
     let old_snapshots = snapshots.into_iter().filter(|f| f.zxid < oldest_kept);
     let mut removed = Vec::new();
     // Snapshots first: a snapshot without its logs would be worth nothing after a crash in between.
-    for path in old_snapshots.map(|f| f.path).chain(old_logs.map(|f| f.path)) {
+    for path in old_snapshots.map(|f| f.path).chain(old_logs.map(|f| f.path)).chain(old_torn.map(|t| t.1)) {
         disk.remove(&path).map_err(StorageError::io("remove", &path))?;
         removed.push(path);
     }
     Ok(removed)
+}
+
+/// What recovery kept of torn logs (`torn.<log>.<offset>`), with the zxid of the log.
+fn torn_copies(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Zxid, PathBuf)>, StorageError> {
+    let entries = disk.list(dir).map_err(StorageError::io("list", dir))?;
+    let zxid_of = |name: &str| parse_log_name(name.strip_prefix(TORN_PREFIX)?.rsplit_once('.')?.0);
+    Ok(entries.into_iter().filter_map(|e| Some((zxid_of(&e.name)?, dir.join(&e.name)))).collect())
 }
 
 #[cfg(test)]
@@ -67,13 +78,15 @@ mod tests {
             disk.put(format!("/d/log.{log}"), "");
         }
         disk.put("/d/other", "");
+        disk.put("/d/torn.log.11.77", "");
+        disk.put("/d/torn.log.31.77", "");
         let d = Path::new("/d");
         // One is fewer than ever: three are kept.
         let removed = purge(&disk, d, d, 1).unwrap();
-        assert_eq!(removed.len(), 5);
+        assert_eq!(removed.len(), 6);
         assert_eq!(
             names(&disk),
-            "log.1f log.22 log.31 log.51 other snapshot.20 snapshot.30 snapshot.40 snapshot.50"
+            "log.1f log.22 log.31 log.51 other snapshot.20 snapshot.30 snapshot.40 snapshot.50 torn.log.31.77"
         );
         assert_eq!(purge(&disk, d, d, 3).unwrap(), Vec::<PathBuf>::new());
     }

@@ -25,7 +25,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use super::names::{list_logs, list_snapshots, snapshot_name};
+use super::names::{TORN_PREFIX, list_logs, list_snapshots, snapshot_name};
 use super::snapshot::{digest_of, looks_valid, remove_leftovers};
 use super::{Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageOptions, TornTail};
 use crate::tree::{SnapshotNode, Tree, TreeOptions};
@@ -367,7 +367,7 @@ impl Recovery<'_, '_> {
             self.note(format!("removed {}: {}", path.display(), tail.what));
             return Ok(());
         }
-        let copy = dir.join(format!("torn.{name}.{}", tail.offset));
+        let copy = dir.join(format!("{TORN_PREFIX}{name}.{}", tail.offset));
         let kept = match copy_tail(disk, tail, &copy) {
             Ok(()) => format!("; the cut bytes are kept in {}", copy.display()),
             Err(_) => {

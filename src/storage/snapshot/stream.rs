@@ -94,7 +94,7 @@ impl Write for FileWrite {
 /// Compresses, or not, into a file.
 pub(super) enum StreamWriter {
     Plain(FileWrite),
-    Gzip(GzEncoder<FileWrite>),
+    Gzip(Box<GzEncoder<FileWrite>>),
     Snappy(Box<XerialWriter<FileWrite>>),
 }
 
@@ -103,7 +103,7 @@ impl StreamWriter {
         let file = FileWrite { file, at: 0, forced: 0, buf: Vec::new() };
         Ok(match compression {
             Compression::None => Self::Plain(file),
-            Compression::Gzip => Self::Gzip(GzEncoder::new(file, flate2::Compression::default())),
+            Compression::Gzip => Self::Gzip(Box::new(GzEncoder::new(file, flate2::Compression::default()))),
             Compression::Snappy => Self::Snappy(Box::new(XerialWriter::new(file)?)),
         })
     }

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_across_block_borders() {
         for len in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 77] {
-            let plain: Vec<u8> = (0..len).map(|i| (i * i >> 7) as u8).collect();
+            let plain: Vec<u8> = (0..len).map(|i| ((i * i) >> 7) as u8).collect();
             let mut writer = XerialWriter::new(Vec::new()).unwrap();
             writer.write_all(&plain).unwrap();
             let packed = writer.finish().unwrap();
