@@ -29,7 +29,7 @@ impl Process {
         command.current_dir(dir).stdin(Stdio::null()).stdout(log).stderr(stderr).process_group(0);
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let guard = Command::new("sh")
-            .args(["-c", "read -r _; kill -9 -- \"-$1\" 2>/dev/null", "guard", &child.id().to_string()])
+            .args(["-c", "read -r _; kill -s KILL -- \"-$1\" 2>/dev/null", "guard", &child.id().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
