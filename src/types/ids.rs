@@ -25,10 +25,11 @@ impl Zxid {
         self.0 as u32
     }
 
-    /// The zxid after this one in the same epoch.
+    /// The zxid after this one in the same epoch. There is none after the largest number, which only a damaged file
+    /// can hold: that stays what it is.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

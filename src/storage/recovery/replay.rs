@@ -1,7 +1,7 @@
 use super::{Base, OnProgress, Phase, Progress, Sessions};
 use crate::storage::{Disk, LogCursor, StorageError, TornTail};
 use crate::tree::{Effects, OpResult, Tree};
-use crate::types::{Txn, TxnBody, TxnFormat, Zxid};
+use crate::types::{SubTxn, Txn, TxnBody, TxnFormat, Zxid};
 use quoll_jute::Limits;
 use std::path::Path;
 
@@ -79,7 +79,7 @@ pub(super) fn replay(
             _ => {}
         }
         let applied = tree.apply(&txn, &mut effects);
-        if applied.results.contains(&OpResult::Err(OpResult::SYSTEM_ERROR)) {
+        if !records_a_failure(&txn.body) && applied.results.contains(&OpResult::Err(OpResult::SYSTEM_ERROR)) {
             return Err(StorageError::TooManyNodes { zxid, nodes: tree.node_count() });
         }
         check.after(&tree, &txn);
@@ -102,13 +102,23 @@ pub(super) fn replay(
     })
 }
 
+/// Whether the transaction only says that a request failed: with any code, that of a full tree included.
+fn records_a_failure(body: &TxnBody) -> bool {
+    let is_error = |op: &SubTxn| matches!(op, SubTxn::Error { .. });
+    match body {
+        TxnBody::One(op) => is_error(op),
+        TxnBody::Multi(ops) => ops.iter().any(is_error),
+        TxnBody::CreateSession { .. } | TxnBody::CloseSession { .. } => false,
+    }
+}
+
 /// What is odd about `next` coming after `last`. A number may repeat: a write that could not be decoded leaves an
 /// error with the number before it. A new epoch starts anywhere.
 fn gap(last: Zxid, next: Zxid) -> Option<String> {
     if next < last {
         return Some(format!("transaction {next} comes after {last}"));
     }
-    if next.epoch() == last.epoch() && next.0 > last.0 + 1 {
+    if next.epoch() == last.epoch() && next > last.next() {
         return Some(format!("transaction {next} follows {last}: those between are missing"));
     }
     None

@@ -201,6 +201,24 @@ fn sessions_that_own_ephemerals_but_are_not_open_are_named() {
     assert_eq!(found.orphans, [SessionId(8)]);
 }
 
+/// A fuzzer's finding: the code of a full tree in the record of some old failure was taken for a full tree.
+#[test]
+fn a_recorded_failure_of_any_code_is_replayed() {
+    let disk = FakeDisk::new();
+    run(&disk, &small()).unwrap();
+    let error = || SubTxn::Error { code: crate::tree::OpResult::SYSTEM_ERROR };
+    let mut writer = LogWriter::open(Arc::new(disk.clone()), small().log(), Zxid::ZERO);
+    for (zxid, body) in [(1, TxnBody::One(error())), (i64::MAX, TxnBody::Multi(vec![error(), error()]))] {
+        let txn = Txn { session: SessionId(7), cxid: 0, zxid: Zxid(zxid), time_ms: 1, body, digest: None };
+        let mut entry = Vec::new();
+        txn.write(TxnFormat::default(), &mut entry);
+        writer.append([&entry[..]], Zxid(zxid), Zxid(zxid)).unwrap();
+    }
+    writer.force().unwrap();
+    let found = run(&disk, &small()).unwrap();
+    assert_eq!((found.last_zxid, found.replayed), (Zxid(i64::MAX), 2));
+}
+
 fn ephemeral(path: &str) -> TxnBody {
     TxnBody::One(SubTxn::Create {
         with_stat: true,
