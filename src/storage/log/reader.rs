@@ -204,6 +204,10 @@ impl LogReader {
             let what = format!("it begins with {:02x?} instead of \"ZKLG\"", &bytes[..bytes.len().min(4)]);
             return Err(StorageError::NotALog { path: self.path.clone(), what });
         }
+        if bytes.len() < HEADER_LEN as usize {
+            let what = format!("its header {bytes:02x?} is that of no log, and cut short");
+            return Err(StorageError::NotALog { path: self.path.clone(), what });
+        }
         // The version is written by every server and checked by none.
         self.begin = HEADER_LEN as usize;
         self.offset = HEADER_LEN;
