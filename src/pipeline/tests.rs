@@ -36,13 +36,17 @@ struct Told {
 
 impl Server {
     fn new() -> Self {
+        Self::with_reaper(ReaperConfig::default())
+    }
+
+    fn with_reaper(reaper: ReaperConfig) -> Self {
         let rules = OwnerRules { extended_types: true, emulate_353: false };
         let config = PipelineConfig {
             server: ServerId(1),
             tick_ms: TICK_MS,
             session_timeout_min_ms: 2000,
             session_timeout_max_ms: 20_000,
-            reaper: ReaperConfig::default(),
+            reaper,
             ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
             txn_format: TxnFormat::default(),
             throttled_op_wait_ms: 0,
@@ -339,4 +343,76 @@ fn ttl_znodes_go_when_their_time_is_over_and_not_faster_than_allowed() {
         s.force();
     }
     assert_eq!(s.tree.ttls().count(), 0);
+}
+
+#[test]
+fn a_container_goes_once_it_is_empty_again_and_an_unused_one_only_by_its_own_time() {
+    for (never_used_max_ms, unused_stays) in [(0, true), (70_000, false)] {
+        let mut s = Server::with_reaper(ReaperConfig { never_used_max_ms, ..ReaperConfig::default() });
+        let session = s.open(C1);
+        for (xid, op, path) in [
+            (1, OpCode::CreateContainer, "/used"),
+            (2, OpCode::CreateContainer, "/unused"),
+            (3, OpCode::CreateContainer, "/full"),
+            (4, OpCode::Create, "/used/kid"),
+            (5, OpCode::Create, "/full/kid"),
+        ] {
+            s.ask(C1, session, xid, op, create(path, if op == OpCode::Create { 0 } else { 4 }));
+        }
+        let delete = rec::DeleteRequest { path: Some("/used/kid".into()), version: -1 };
+        s.ask(C1, session, 6, OpCode::Delete, to_vec(&delete));
+        s.force();
+        let pass_a_minute = |s: &mut Server| {
+            for _ in 0..21 {
+                s.put(Input::Touch(vec![(session, s.now.mono_ms)]));
+                s.pass(3000);
+                s.force();
+            }
+        };
+        assert!(s.tree.lookup("/used").is_some());
+        pass_a_minute(&mut s);
+        assert!(s.tree.lookup("/used").is_none(), "looked after once a minute");
+        assert!(s.tree.lookup("/unused").is_some(), "70 s are not over");
+        pass_a_minute(&mut s);
+        assert_eq!(s.tree.lookup("/unused").is_some(), unused_stays);
+        assert!(s.tree.lookup("/full").is_some());
+    }
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_expires_nobody() {
+    const DAY_MS: i64 = 86_400_000;
+    let mut s = Server::new();
+    let session = s.open(C1);
+    for jump_ms in [DAY_MS, -2 * DAY_MS] {
+        s.now.wall_ms += jump_ms;
+        s.put(Input::Touch(vec![(session, s.now.mono_ms)]));
+        s.pass(4000);
+        assert!(s.force().is_empty());
+    }
+    assert_eq!(s.pipeline.global_sessions(), [(session, 5000)]);
+    s.pass(3000);
+    assert_eq!(s.force()[0].then, Then::Close, "silence still ends it");
+}
+
+#[test]
+fn a_watch_is_not_told_to_one_who_may_no_longer_read() {
+    let mut s = Server::new();
+    let (writer, watcher) = (s.open(C1), s.open(C2));
+    s.ask(C1, writer, 1, OpCode::Create, create("/a", 0));
+    s.force();
+    let add = rec::AddWatchRequest { path: Some("/a".into()), mode: 0 };
+    s.ask(C2, watcher, 1, OpCode::AddWatch, to_vec(&add));
+    assert_eq!(head(&s.told()[0].frames[0]).2, 0);
+    const READ: i32 = 1;
+    for (xid, perms) in [(2, 31 & !READ), (4, 31)] {
+        let id = data::Id { scheme: Some("world".into()), id: Some("anyone".into()) };
+        let acl = Some(vec![data::Acl { perms, id }]);
+        let set_acl = rec::SetAclRequest { path: Some("/a".into()), acl, version: -1 };
+        s.ask(C1, writer, xid, OpCode::SetAcl, to_vec(&set_acl));
+        s.ask(C1, writer, xid + 1, OpCode::SetData, set("/a", b"new"));
+        let told = s.force();
+        let to_watcher: Vec<_> = told.iter().filter(|t| t.conn == C2).flat_map(|t| &t.frames).collect();
+        assert_eq!(to_watcher.len(), usize::from(perms & READ != 0), "{perms}");
+    }
 }

@@ -468,6 +468,18 @@ mod tests {
     }
 
     #[test]
+    fn a_close_session_without_its_paths_is_nothing_but_header_and_digest() {
+        let body = TxnBody::CloseSession { paths: Some(vec!["/a".into()]) };
+        let txn =
+            Txn { session: SessionId(7), cxid: 3, zxid: Zxid(9), time_ms: 99, body, digest: Some((2, 5)) };
+        let mut bytes = Vec::new();
+        txn.write(TxnFormat { close_session_paths: false, ..TxnFormat::default() }, &mut bytes);
+        assert_eq!(bytes.len(), 32 + 12);
+        let read = Txn::read(&bytes, TxnFormat::default()).unwrap();
+        assert_eq!(read, Txn { body: TxnBody::CloseSession { paths: None }, ..txn });
+    }
+
+    #[test]
     fn a_create_of_the_first_format_means_one_more_child_change() {
         let mut bytes = Vec::new();
         let w = &mut Writer::new(&mut bytes);
