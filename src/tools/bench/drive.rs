@@ -350,11 +350,11 @@ impl<'a> Worker<'a> {
     fn flush(&mut self, slot_number: usize) {
         let slot = &mut self.slots[slot_number];
         let Some(connection) = &mut slot.connection else { return };
-        if connection.is_blocked() {
-            if let Err(e) = connection.flush() {
-                let error = connection.disconnected(slot.inflight.len(), e.to_string());
-                self.lose(slot_number, error);
-            }
+        if connection.is_blocked()
+            && let Err(e) = connection.flush()
+        {
+            let error = connection.disconnected(slot.inflight.len(), e.to_string());
+            self.lose(slot_number, error);
         }
     }
 

@@ -50,10 +50,10 @@ pub(super) fn serve(mut listener: TcpListener, args: &EchoArgs) -> Result<(), Er
                 continue;
             }
             let slot = &mut connections[event.token().0];
-            if let Some(connection) = slot {
-                if connection.serve(&answers, &mut buffer).is_none() {
-                    *slot = None;
-                }
+            if let Some(connection) = slot
+                && connection.serve(&answers, &mut buffer).is_none()
+            {
+                *slot = None;
             }
         }
     }
