@@ -18,9 +18,12 @@ const STANDALONE: ServerId = ServerId(1);
 /// More workers than this have not been seen to help.
 const WORKERS_MAX: usize = 64;
 
+/// By default one worker for two cores: the others are for the core, the log, snapshots and the kernel's part of the
+/// network. Measured on two cores, a second worker halves the requests that one wake-up finds and costs a fifth more
+/// processor time per request of 32 clients that send one at a time.
 pub(super) fn workers(config: &ServerConfig) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    config.connection.worker_threads.map_or(cores, |n| n as usize).clamp(1, WORKERS_MAX)
+    config.connection.worker_threads.map_or(cores.div_ceil(2), |n| n as usize).clamp(1, WORKERS_MAX)
 }
 
 pub(super) fn limits(config: &ServerConfig) -> Limits {
