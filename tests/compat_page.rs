@@ -85,7 +85,7 @@ fn mistakes(page: &str, checklist: &str, source: &dyn Fn(&str) -> Option<String>
     for row in &rows {
         let (word, note) = row.state.split_once(": ").unwrap_or((&row.state, ""));
         let says_enough = match word {
-            "yes" | "no" => note.is_empty() == !row.state.contains(':'),
+            "yes" | "no" => note.is_empty() != row.state.contains(':'),
             "partly" => !note.is_empty(),
             _ => false,
         };
