@@ -10,24 +10,16 @@ use std::{
 
 /// A queue into one thread. The thread takes everything at once and sleeps only when there is nothing; whoever
 /// puts something in wakes it only when it sleeps, so that a busy thread costs no system call.
-///
-/// Whoever takes may also be another thread than the one that sleeps, see [`Inbox::put_quietly`].
 #[derive(Debug)]
 pub struct Inbox<T> {
     queue: Mutex<Vec<T>>,
     asleep: AtomicBool,
-    nudged: AtomicBool,
     owner: OnceLock<Thread>,
 }
 
 impl<T> Default for Inbox<T> {
     fn default() -> Self {
-        Self {
-            queue: Mutex::new(Vec::new()),
-            asleep: AtomicBool::new(false),
-            nudged: AtomicBool::new(false),
-            owner: OnceLock::new(),
-        }
+        Self { queue: Mutex::new(Vec::new()), asleep: AtomicBool::new(false), owner: OnceLock::new() }
     }
 }
 
@@ -47,22 +39,6 @@ impl<T> Inbox<T> {
         self.wake();
     }
 
-    /// Puts all in without waking the owner: the caller sees to it that somebody takes them.
-    pub fn put_quietly(&self, items: &mut Vec<T>) {
-        self.queue.lock().append(items);
-    }
-
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.queue.lock().is_empty()
-    }
-
-    /// Ends a [`rest`](Self::rest) of the owner, this one or the next, even if there is nothing.
-    pub fn nudge(&self) {
-        self.nudged.store(true, Ordering::SeqCst);
-        self.wake();
-    }
-
     /// Lets the owner look again.
     pub fn wake(&self) {
         // The owner says that it sleeps before it looks into the queue for the last time, under the same lock under
@@ -79,22 +55,6 @@ impl<T> Inbox<T> {
     pub fn take(&self, items: &mut Vec<T>) {
         debug_assert!(items.is_empty());
         std::mem::swap(&mut *self.queue.lock(), items);
-    }
-
-    /// Waits until there is something, until [nudged](Self::nudge), or until `deadline`. Takes nothing. Only the thread
-    /// that first called this may call it.
-    pub fn rest(&self, deadline: Instant) {
-        let owner = self.owner.get_or_init(thread::current);
-        debug_assert_eq!(owner.id(), thread::current().id());
-        loop {
-            self.asleep.store(true, Ordering::SeqCst);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.nudged.swap(false, Ordering::SeqCst) || left.is_zero() || !self.is_empty() {
-                self.asleep.store(false, Ordering::SeqCst);
-                return;
-            }
-            thread::park_timeout(left);
-        }
     }
 
     /// Like [`take`](Self::take), but waits for something to be there, until `deadline` at the latest. Only the
@@ -155,24 +115,6 @@ mod tests {
             }
         }
         senders.into_iter().for_each(|s| s.join().unwrap());
-    }
-
-    #[test]
-    fn a_rest_ends_with_something_with_a_nudge_or_at_its_deadline() {
-        let inbox = Arc::new(Inbox::<u8>::default());
-        let far = || Instant::now() + Duration::from_secs(600);
-        inbox.put(1);
-        inbox.rest(far());
-        inbox.take(&mut Vec::new());
-        inbox.nudge();
-        inbox.rest(far());
-        let other = inbox.clone();
-        let nudger = thread::spawn(move || other.nudge());
-        inbox.rest(far());
-        nudger.join().unwrap();
-        let deadline = Instant::now() + Duration::from_millis(5);
-        inbox.rest(deadline);
-        assert!(Instant::now() >= deadline);
     }
 
     #[test]

@@ -18,10 +18,7 @@ use crate::{
     watch::WatchManager,
 };
 use parking_lot::{Mutex, RwLock};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering, fence},
-};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 use tokio::sync::{mpsc, oneshot};
 
 /// What everybody on this server works with.
@@ -32,9 +29,6 @@ pub struct Shared {
     pub watches: Mutex<WatchManager>,
     /// Into the core.
     pub core: Inbox<ToCore>,
-    /// The core itself, while the server runs. It has a thread of its own, but whoever has little for it may let it
-    /// have its turn at once, see [`Shared::turn_here`].
-    pub decider: Mutex<Option<Box<dyn Decider>>>,
     /// One for each worker, by index.
     pub workers: Vec<WorkerPort>,
     /// The time.
@@ -62,23 +56,6 @@ pub struct Shared {
     pub trace_mask: AtomicI64,
     /// What only the surroundings know.
     pub host: Box<dyn Host>,
-}
-
-/// The core: takes what is in [`Shared::core`], decides, hands on what follows.
-pub trait Decider: Send {
-    /// One turn, on any thread.
-    fn turn(&mut self, shared: &Arc<Shared>) -> TurnEnd;
-}
-
-/// How a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TurnEnd {
-    /// Nothing is left to do until something comes, or this monotonic ms.
-    Rest(i64),
-    /// There is more to do, for the core's own thread.
-    More,
-    /// It has been told to stop and has finished.
-    Over,
 }
 
 /// How a worker is reached from other threads.
@@ -152,24 +129,6 @@ impl NetSettings {
 }
 
 impl Shared {
-    /// Puts messages into the core's inbox and lets it have its turn on this thread, unless another thread is at it,
-    /// which then sees them. Spares two changes of threads; worth it where the messages are few.
-    ///
-    /// Must not be called while the tree or the watches are held.
-    pub fn turn_here(self: &Arc<Self>, messages: &mut Vec<ToCore>) {
-        self.core.put_quietly(messages);
-        // Between putting in and trying, as between letting go and looking below: either the one at it sees the
-        // messages or we get the core.
-        fence(Ordering::SeqCst);
-        let Some(mut decider) = self.decider.try_lock() else { return };
-        let end = decider.as_mut().map(|core| core.turn(self));
-        drop(decider);
-        fence(Ordering::SeqCst);
-        if !matches!(end, Some(TurnEnd::Rest(_))) || !self.core.is_empty() {
-            self.core.nudge();
-        }
-    }
-
     /// Who is who.
     pub fn auth(&self) -> &AuthConfig {
         &self.ops.auth

@@ -49,10 +49,6 @@ const CHILDREN_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest capacity that is kept between two deliveries.
 const SPARE_MAIL_MAX: usize = 1024 * 1024;
 
-/// Messages for the core that a worker lets it take in on the worker's own thread. More are left to the core's thread,
-/// while the worker goes on reading.
-const TURN_HERE_MAX: usize = 32;
-
 /// What other threads ask of a worker.
 #[derive(Debug)]
 pub enum Command {
@@ -363,12 +359,7 @@ impl Worker {
     }
 
     fn send_outbox(&self) {
-        let mut outbox = self.outbox.borrow_mut();
-        if outbox.len() > TURN_HERE_MAX {
-            self.shared.core.put_all(&mut outbox);
-        } else if !outbox.is_empty() {
-            self.shared.turn_here(&mut outbox);
-        }
+        self.shared.core.put_all(&mut self.outbox.borrow_mut());
     }
 
     /// Notes that a session was heard from.

@@ -22,7 +22,6 @@ pub(super) enum ToLog {
 }
 
 /// The log thread: appends everything there is, forces once, tells the core. While it forces, the next batch fills.
-/// When there is none it has the core apply this one on the spot.
 pub(super) struct Log {
     pub shared: Arc<Shared>,
     pub inbox: Arc<Inbox<ToLog>>,
@@ -118,17 +117,11 @@ impl Log {
         self.metrics.record(Summary::FsyncTime, start.elapsed().as_millis() as u64);
         self.metrics.record(Summary::SyncProcessorBatchSize, txns as u64);
         self.note_slow_force();
-        let mut messages = vec![ToCore::Input(Input::Durable(last))];
+        self.shared.core.put(ToCore::Input(Input::Durable(last)));
         if self.pace.add(txns as u64, bytes as u64) {
             // The txns after the snapshot are in a file of their own, so that purging can drop those before it.
             self.writer.roll()?;
-            messages.push(ToCore::SnapshotDue);
-        }
-        if self.inbox.is_empty() {
-            self.shared.turn_here(&mut messages);
-        } else {
-            // The next batch is forced while the core's thread applies this one.
-            self.shared.core.put_all(&mut messages);
+            self.shared.core.put(ToCore::SnapshotDue);
         }
         Ok(())
     }

@@ -35,10 +35,10 @@ use crate::{
     },
     config::ServerConfig,
     net::{
-        self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, Shared, ToCore, UnderWay,
-        WorkerPort,
+        self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, OncePerSecond, Shared,
+        ToCore, UnderWay, WorkerPort,
     },
-    pipeline::Pipeline,
+    pipeline::{Pipeline, PipelineCounts},
     storage::{self, Disk, LogWriter, RealDisk, Recovered, SnapshotPace},
     watch::WatchManager,
 };
@@ -145,7 +145,6 @@ impl Server {
             tree: RwLock::new(tree),
             watches: Mutex::new(WatchManager::new(rand::random())),
             core: Inbox::default(),
-            decider: Mutex::new(None),
             workers: ports,
             clock,
             settings: NetSettings::new(&config),
@@ -175,18 +174,22 @@ impl Server {
             metrics: shared.metrics.shard(shared.workers.len() + 2),
             slow_seen: 0,
         };
-        let core_shard = shared.metrics.shard(shared.workers.len() + 1);
-        let core = Core::new(&shared, pipeline, log_inbox.clone(), snapshots.clone(), core_shard);
-        *shared.decider.lock() = Some(Box::new(core));
+        let core = Core {
+            shared: shared.clone(),
+            pipeline,
+            log: log_inbox,
+            snapshots: snapshots.clone(),
+            tick_ms: i64::from(shared.config.session.tick_time_ms),
+            metrics: shared.metrics.shard(shared.workers.len() + 1),
+            seen: PipelineCounts::default(),
+            quota_lines: OncePerSecond::default(),
+        };
         if replayed > 0 {
             // The next start need not replay them again.
             shared.core.put(ToCore::SnapshotDue);
         }
         let log = spawn("log", move || log.run())?;
-        let core = spawn("core", {
-            let shared = shared.clone();
-            move || core::run(&shared, &log_inbox)
-        })?;
+        let core = spawn("core", move || core.run())?;
         let mut workers = Vec::new();
         for (index, commands) in (0..).zip(commands) {
             workers.push(net::spawn(shared.clone(), index, commands).map_err(NodeError::Thread)?);
