@@ -7,6 +7,7 @@
 //! Upstream counterpart: `quorum.Leader` and `quorum.flexible`. Start reading at [`Broadcast`].
 
 mod broadcast;
+pub mod election;
 mod quorum;
 
 pub use broadcast::Broadcast;
