@@ -1,13 +1,12 @@
 //! What comes in: checks, zxids, log entries.
 
 use super::{
-    Connect, DIGEST_VERSION, InFlight, Input, Now, Origin, Pipeline, QUOTA_NOTES_MAX, Request,
-    TOUCH_FLUSH_MS, Waiting,
+    Connect, InFlight, Input, Now, Origin, Pipeline, QUOTA_NOTES_MAX, Request, TOUCH_FLUSH_MS, Waiting,
 };
 use crate::{
     ops::{self, PrepareCx, Prepared, SessionView},
     session::{SessionState, SessionTracker, check_password},
-    tree::Tree,
+    tree::{DIGEST_VERSION, Tree},
     types::{ErrorCode, Id, OpCode, SessionId, Txn},
 };
 

@@ -48,9 +48,6 @@ pub const QUOTA_NOTES_MAX: usize = 100;
 const CACHE_LISTS_MAX: usize = 64;
 const CACHE_BYTES_MAX: usize = 4 << 20;
 
-/// The version of the digest that txns carry. Upstream: `DigestCalculator.DIGEST_VERSION`.
-const DIGEST_VERSION: i32 = 2;
-
 /// A txn between its check and its application.
 #[derive(Debug)]
 struct InFlight {

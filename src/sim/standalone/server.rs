@@ -3,7 +3,7 @@ use crate::{
     pipeline::{Deliveries, Input, Now, Pipeline, PipelineConfig, ReaperConfig},
     sim::disk::FakeDisk,
     storage::{Digest, Disk, LogWriter, SnapshotPace, SnapshotWriter, StorageOptions, recover},
-    tree::{SnapshotWalk, Tree, TreeOptions},
+    tree::{DIGEST_VERSION, SnapshotWalk, Tree, TreeOptions},
     types::{OwnerRules, ServerId, SessionId, TxnFormat, Zxid},
     watch::WatchManager,
 };
@@ -151,7 +151,7 @@ impl Server {
         match more {
             Ok(true) if !failed => self.snapshot = Some((walk, writer)),
             _ => {
-                let digest = Digest { zxid: walk.zxid(), version: 2, value: walk.digest() };
+                let digest = Digest { zxid: walk.zxid(), version: DIGEST_VERSION, value: walk.digest() };
                 drop(self.tree.end_snapshot(walk));
                 if !failed && writer.finish(Some(digest)).is_ok() {
                     self.snapshots_finished += 1;
