@@ -15,6 +15,7 @@
 //! | [`ops`] | what each operation does | the first failing check decides, in upstream's order |
 //! | [`pipeline`] | check, propose, commit, apply, reply | nothing is acknowledged before it is forced |
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
+//! | [`member`] | a member of an ensemble: election, leading, following | what it promises rests on what is forced |
 //! | [`storage`] | log, snapshots, recovery | what was forced is found again |
 //! | [`admin`] | four-letter words, metrics | an answer is a function of a view; counting never waits |
 //! | [`net`] | sockets and their workers | answers leave in order; nobody makes us hold without bound |
@@ -26,6 +27,7 @@ pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod frame;
+pub mod member;
 pub mod net;
 pub mod node;
 pub mod ops;

@@ -20,21 +20,36 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["types", "tree"]),
     ("ops", &["types", "auth", "tree", "watch"]),
     ("pipeline", &["types", "frame", "auth", "session", "ops", "zab", "tree", "watch"]),
+    ("member", &["types", "config", "session", "pipeline", "zab", "tree", "watch"]),
     ("storage", &["types", "tree"]),
+    ("peer", &["types", "config", "zab", "storage", "tree"]),
     ("admin", &["types", "config"]),
-    ("net", &["types", "config", "frame", "auth", "session", "ops", "pipeline", "tree", "watch", "admin"]),
+    (
+        "net",
+        &[
+            "types", "config", "frame", "auth", "session", "ops", "pipeline", "tree", "watch", "member",
+            "admin",
+        ],
+    ),
     (
         "node",
         &[
             "types", "config", "frame", "auth", "session", "ops", "pipeline", "zab", "tree", "watch",
-            "storage", "admin", "net",
+            "member", "storage", "peer", "admin", "net",
         ],
     ),
     ("tools", &["types", "config", "frame", "storage", "tree", "node"]),
-    ("sim", &["types", "auth", "session", "ops", "pipeline", "zab", "tree", "watch", "storage"]),
+    (
+        "sim",
+        &[
+            "types", "config", "auth", "session", "ops", "pipeline", "zab", "tree", "watch", "member",
+            "storage",
+        ],
+    ),
 ];
 
-const SANS_IO: &[&str] = &["types", "frame", "auth", "session", "zab", "tree", "watch", "ops", "pipeline"];
+const SANS_IO: &[&str] =
+    &["types", "frame", "auth", "session", "zab", "tree", "watch", "ops", "pipeline", "member"];
 
 const IO: &[&str] = &[
     "tokio",

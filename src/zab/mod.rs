@@ -8,7 +8,17 @@
 
 mod broadcast;
 pub mod election;
+mod history;
+mod leader;
+mod learner;
+mod packet;
 mod quorum;
 
 pub use broadcast::Broadcast;
+pub use history::{History, Logged};
+pub use leader::{EpochKind, LeaderConfig, LeaderInput, LeaderOutput, LinkId};
+pub use learner::{LearnerConfig, LearnerInput, LearnerOutput};
+pub use packet::{
+    LearnerInfo, PROTOCOL_VERSION, Packet, PacketError, Request, Sender, epoch_start, write_proposal,
+};
 pub use quorum::Quorum;

@@ -1,0 +1,224 @@
+use crate::{
+    pipeline,
+    types::{Epoch, ServerId, SessionId, Zxid},
+    zab::{EpochKind, LinkId, Packet, election::Notification},
+};
+use bytes::Bytes;
+
+/// What reaches a member.
+#[derive(Debug)]
+pub enum Input {
+    /// From this server's clients and its own log.
+    Pipeline(pipeline::Input),
+    /// A peer's message on its election connection.
+    Heard {
+        /// Who sent it.
+        from: ServerId,
+        /// What it says.
+        notification: Notification,
+    },
+    /// A learner has connected to this member.
+    LinkUp {
+        /// Its connection.
+        link: LinkId,
+    },
+    /// A packet of a learner.
+    LinkPacket {
+        /// Its connection.
+        link: LinkId,
+        /// What it sent.
+        packet: Packet,
+    },
+    /// A learner's connection is gone.
+    LinkDown {
+        /// Which.
+        link: LinkId,
+        /// Why, for the operator.
+        why: String,
+    },
+    /// Answer to [`Output::ProbeLog`]; see [`crate::zab::LeaderInput::LogProbed`].
+    LogProbed {
+        /// For whom.
+        link: LinkId,
+        /// From where the log can be sent.
+        at: Option<Zxid>,
+    },
+    /// Answer to [`Output::BeginSnapshot`].
+    SnapshotBegun {
+        /// For whom.
+        link: LinkId,
+        /// The tree's last txn.
+        zxid: Zxid,
+    },
+    /// The connection to the leader is there.
+    LeaderUp {
+        /// Number of the attempt, as in [`Output::ConnectLeader`]. Those of older attempts are ignored.
+        attempt: u64,
+    },
+    /// A packet of the leader.
+    LeaderPacket {
+        /// Number of the attempt.
+        attempt: u64,
+        /// What it sent.
+        packet: Packet,
+    },
+    /// The connection to the leader is gone, or could not be made.
+    LeaderDown {
+        /// Number of the attempt.
+        attempt: u64,
+        /// Why, for the operator.
+        why: String,
+    },
+    /// The tree that followed a SNAP has taken the place of the old one.
+    TreeLoaded {
+        /// Number of the attempt.
+        attempt: u64,
+        /// Its last txn.
+        zxid: Zxid,
+        /// The sessions that came with it, and their timeouts in ms.
+        sessions: Vec<(SessionId, i32)>,
+    },
+    /// Answer to [`Output::Truncate`]: log and tree now end at `last`.
+    Truncated {
+        /// The last txn.
+        last: Zxid,
+        /// The sessions of that state, and their timeouts in ms.
+        sessions: Vec<(SessionId, i32)>,
+    },
+    /// Answer to [`Output::SaveSnapshot`].
+    SnapshotSaved,
+    /// Time has passed; see [`super::Member::next_deadline_ms`].
+    Tick,
+}
+
+/// What a member wants done, in this order. Besides, its log entries wait in [`super::Member::take_log`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a message to a peer on its election connection, in place of one that still waits.
+    Notify {
+        /// To whom.
+        to: ServerId,
+        /// What.
+        notification: Notification,
+    },
+    /// See to it that there are election connections to all peers.
+    ConnectPeers,
+    /// Connect to the leader's quorum port.
+    ConnectLeader {
+        /// Number of the attempt, never used twice.
+        attempt: u64,
+        /// Which member it is.
+        leader: ServerId,
+    },
+    /// Close the connection to the leader, or stop trying.
+    DisconnectLeader {
+        /// Number of the attempt.
+        attempt: u64,
+    },
+    /// Send to the leader: whole packets.
+    SendToLeader {
+        /// Number of the attempt.
+        attempt: u64,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Send to a learner: whole packets.
+    Send {
+        /// To whom.
+        link: LinkId,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Send txns of the log files to a learner; see [`crate::zab::LeaderOutput::SendLog`].
+    SendLog {
+        /// To whom.
+        link: LinkId,
+        /// It has this.
+        after: Zxid,
+        /// The last one.
+        through: Zxid,
+    },
+    /// Send the tree to a learner, in its place among what is sent, as it is when it can be seized; then say
+    /// [`Input::SnapshotBegun`].
+    BeginSnapshot {
+        /// To whom.
+        link: LinkId,
+    },
+    /// How far back do the log files go? Answered by [`Input::LogProbed`].
+    ProbeLog {
+        /// For whom.
+        link: LinkId,
+        /// Its last zxid.
+        peer: Zxid,
+    },
+    /// Close a learner's connection.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why, for the operator.
+        why: String,
+    },
+    /// Make an epoch durable before anything that follows is done.
+    StoreEpoch {
+        /// Which file.
+        kind: EpochKind,
+        /// The value.
+        epoch: Epoch,
+    },
+    /// Cut the log back to this and load the state again. Nothing is in the log's queue at this time. Answered by
+    /// [`Input::Truncated`].
+    Truncate {
+        /// What is to be the last txn.
+        zxid: Zxid,
+    },
+    /// Write a snapshot of the tree and force it; what logs and snapshots hold beyond it goes first. Nothing is in the
+    /// log's queue at this time, and the log goes on behind it in a new file. Answered by [`Input::SnapshotSaved`].
+    SaveSnapshot,
+    /// Close every client's connection: this server does not serve any more.
+    CloseClients,
+    /// The member's part is another one now.
+    Part(Part),
+    /// Log and leader do not go together: the process must stop. See [`crate::zab::LearnerOutput::Diverged`].
+    Diverged {
+        /// What was found.
+        what: String,
+    },
+    /// Something for the operator.
+    Note {
+        /// A sentence.
+        text: String,
+    },
+}
+
+/// What a member is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is alone: no ensemble.
+    Standalone,
+    /// It looks for a leader.
+    Looking,
+    /// It is elected, or follows somebody who is, but does not serve yet.
+    Joining {
+        /// Who leads.
+        leader: ServerId,
+    },
+    /// It leads and serves.
+    Leading,
+    /// It follows and serves.
+    Following {
+        /// Whom.
+        leader: ServerId,
+    },
+    /// It observes and serves.
+    Observing {
+        /// Whom.
+        leader: ServerId,
+    },
+}
+
+impl Part {
+    /// Whether clients are served.
+    pub fn serves(self) -> bool {
+        !matches!(self, Part::Looking | Part::Joining { .. })
+    }
+}

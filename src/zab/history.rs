@@ -1,0 +1,122 @@
+use crate::types::Zxid;
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// Bytes of committed txns that are kept for learners that come back, whatever their number.
+const BYTES_MAX: usize = 64 << 20;
+
+/// A txn as it goes over the wire and into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Its number.
+    pub zxid: Zxid,
+    /// Header, body and digest.
+    pub entry: Bytes,
+}
+
+/// The newest txns of this member: the last committed ones, and behind them those that are proposed and not committed.
+///
+/// A leader brings learners up to date from it. It outlives roles: what a follower has committed serves it when it
+/// leads.
+///
+/// Upstream counterpart: `ZKDatabase.committedLog` and `Leader.outstandingProposals`.
+#[derive(Clone, Debug)]
+pub struct History {
+    committed: VecDeque<Logged>,
+    outstanding: VecDeque<Logged>,
+    /// The last committed txn, also when it is not kept.
+    last_committed: Zxid,
+    count_max: usize,
+    bytes: usize,
+}
+
+impl History {
+    /// Nothing but the knowledge that everything up to `last` is committed. At most `count_max` committed txns are
+    /// kept (`commitLogCount`).
+    pub fn new(last: Zxid, count_max: usize) -> Self {
+        Self {
+            committed: VecDeque::new(),
+            outstanding: VecDeque::new(),
+            last_committed: last,
+            count_max,
+            bytes: 0,
+        }
+    }
+
+    /// Forgets everything: the state is now that after `last`, however it came about.
+    pub fn reset(&mut self, last: Zxid) {
+        *self = Self::new(last, self.count_max);
+    }
+
+    /// A txn is proposed.
+    pub fn propose(&mut self, txn: Logged) {
+        self.outstanding.push_back(txn);
+    }
+
+    /// The oldest proposals up to and including `zxid` are committed.
+    pub fn commit(&mut self, zxid: Zxid) {
+        while self.outstanding.front().is_some_and(|t| t.zxid <= zxid)
+            && let Some(txn) = self.outstanding.pop_front()
+        {
+            self.last_committed = txn.zxid;
+            self.bytes += txn.entry.len();
+            self.committed.push_back(txn);
+        }
+        while self.committed.len() > self.count_max || (self.bytes > BYTES_MAX && self.committed.len() > 1) {
+            let Some(dropped) = self.committed.pop_front() else { break };
+            self.bytes -= dropped.entry.len();
+        }
+    }
+
+    /// The oldest committed txn kept; [`last_committed`](Self::last_committed) when none is.
+    pub fn min(&self) -> Zxid {
+        self.committed.front().map_or(self.last_committed, |t| t.zxid)
+    }
+
+    /// The last committed txn.
+    pub fn last_committed(&self) -> Zxid {
+        self.last_committed
+    }
+
+    /// The last txn proposed, or the last committed one.
+    pub fn last(&self) -> Zxid {
+        self.outstanding.back().map_or(self.last_committed, |t| t.zxid)
+    }
+
+    /// The committed txns that are kept, oldest first.
+    pub fn committed(&self) -> impl DoubleEndedIterator<Item = &Logged> + ExactSizeIterator {
+        self.committed.iter()
+    }
+
+    /// The committed txns after `zxid` that are kept.
+    pub fn committed_after(&self, zxid: Zxid) -> impl Iterator<Item = &Logged> {
+        self.committed.iter().skip(self.committed.partition_point(|t| t.zxid <= zxid))
+    }
+
+    /// What is proposed and not committed, oldest first.
+    pub fn outstanding(&self) -> impl DoubleEndedIterator<Item = &Logged> + ExactSizeIterator {
+        self.outstanding.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn txn(zxid: i64) -> Logged {
+        Logged { zxid: Zxid(zxid), entry: Bytes::from_static(b"entry") }
+    }
+
+    #[test]
+    fn the_newest_committed_txns_are_kept_and_proposals_wait_behind_them() {
+        let mut h = History::new(Zxid(7), 3);
+        assert_eq!((h.min(), h.last_committed(), h.last()), (Zxid(7), Zxid(7), Zxid(7)));
+        (8..=12).for_each(|z| h.propose(txn(z)));
+        h.commit(Zxid(11));
+        assert_eq!((h.min(), h.last_committed(), h.last()), (Zxid(9), Zxid(11), Zxid(12)));
+        assert_eq!(h.committed_after(Zxid(9)).map(|t| t.zxid.0).collect::<Vec<_>>(), [10, 11]);
+        assert_eq!(h.outstanding().map(|t| t.zxid.0).collect::<Vec<_>>(), [12]);
+        h.reset(Zxid(20));
+        assert_eq!((h.min(), h.last()), (Zxid(20), Zxid(20)));
+    }
+}

@@ -1,0 +1,7 @@
+//! A leader: discovery, synchronisation and broadcast towards its learners.
+//!
+//! Upstream counterpart: `Leader`, `LearnerHandler`. Start reading at [`LeaderInput`].
+
+mod io;
+
+pub use io::{EpochKind, LeaderConfig, LeaderInput, LeaderOutput, LinkId};
