@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// An acknowledgement covers everything before it: members force their logs in order.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
-    quorum: Quorum,
+    quorums: Vec<Quorum>,
     acked: BTreeMap<ServerId, Zxid>,
     proposed: Zxid,
     committed: Zxid,
@@ -16,7 +16,16 @@ pub struct Broadcast {
 impl Broadcast {
     /// Begins after `last`, which is committed.
     pub fn new(quorum: Quorum, last: Zxid) -> Self {
-        Self { quorum, acked: BTreeMap::new(), proposed: last, committed: last }
+        Self::of(vec![quorum], last)
+    }
+
+    /// Begins after `last`, which is committed; a commit needs every one of these.
+    ///
+    /// # Panics
+    /// Without a quorum: everything would be committed at once.
+    pub fn of(quorums: Vec<Quorum>, last: Zxid) -> Self {
+        assert!(!quorums.is_empty(), "somebody has to decide");
+        Self { quorums, acked: BTreeMap::new(), proposed: last, committed: last }
     }
 
     /// The last zxid proposed.
@@ -51,7 +60,8 @@ impl Broadcast {
         let mut marks: Vec<Zxid> = self.acked.values().copied().collect();
         marks.sort_unstable_by(|a, b| b.cmp(a));
         let decided = marks.into_iter().find(|mark| {
-            self.quorum.contains(self.acked.iter().filter(|(_, z)| *z >= mark).map(|(m, _)| *m))
+            let have = || self.acked.iter().filter(|(_, z)| *z >= mark).map(|(m, _)| *m);
+            self.quorums.iter().all(|q| q.contains(have()))
         });
         match decided {
             Some(zxid) if zxid > self.committed => {
@@ -90,6 +100,21 @@ mod tests {
         assert!(b.ack(ServerId(2), Zxid(4)));
         assert_eq!(b.committed(), Zxid(4));
         assert!(!b.ack(ServerId(9), Zxid(5)));
+    }
+
+    #[test]
+    fn during_a_reconfiguration_both_configurations_have_to_agree() {
+        let quorums =
+            vec![Quorum::majority([1, 2, 3].map(ServerId)), Quorum::majority([1, 4, 5].map(ServerId))];
+        let mut b = Broadcast::of(quorums, Zxid(0));
+        b.propose();
+        b.propose();
+        assert!(!b.ack(ServerId(1), Zxid(2)));
+        assert!(!b.ack(ServerId(2), Zxid(2)));
+        assert!(b.ack(ServerId(4), Zxid(1)));
+        assert_eq!(b.committed(), Zxid(1));
+        assert!(b.ack(ServerId(5), Zxid(2)));
+        assert_eq!(b.committed(), Zxid(2));
     }
 
     #[test]

@@ -351,8 +351,8 @@ impl Election {
     }
 
     fn better(&self, new: &Proposal, than: &Proposal) -> bool {
-        // Only who votes in the active configuration may be elected.
-        let eligible = self.config.quorums.first().is_some_and(|q| q.voters().contains(&new.leader));
+        // Only whose vote weighs something in the active configuration may be elected.
+        let eligible = self.config.quorums.first().is_some_and(|q| q.may_lead(new.leader));
         eligible && new.beats(than)
     }
 
