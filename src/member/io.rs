@@ -69,7 +69,8 @@ pub enum Input {
         /// Why, for the operator.
         why: String,
     },
-    /// The tree that followed a SNAP has taken the place of the old one.
+    /// The tree that followed a SNAP has taken the place of the old one. Before that a snapshot of it is on stable
+    /// storage, and no log or snapshot reaches beyond it: what this member says next may rest on it.
     TreeLoaded {
         /// Number of the attempt.
         attempt: u64,
@@ -85,8 +86,6 @@ pub enum Input {
         /// The sessions of that state, and their timeouts in ms.
         sessions: Vec<(SessionId, i32)>,
     },
-    /// Answer to [`Output::SaveSnapshot`].
-    SnapshotSaved,
     /// Time has passed; see [`super::Member::next_deadline_ms`].
     Tick,
 }
@@ -171,9 +170,6 @@ pub enum Output {
         /// What is to be the last txn.
         zxid: Zxid,
     },
-    /// Write a snapshot of the tree and force it; what logs and snapshots hold beyond it goes first. Nothing is in the
-    /// log's queue at this time, and the log goes on behind it in a new file. Answered by [`Input::SnapshotSaved`].
-    SaveSnapshot,
     /// Close every client's connection: this server does not serve any more.
     CloseClients,
     /// The member's part is another one now.

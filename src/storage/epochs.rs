@@ -1,26 +1,13 @@
 use super::{Disk, OpenMode, StorageError, disk::read_full_at};
-use crate::types::Epoch;
+use crate::types::{Epoch, EpochKind};
 use std::io;
 use std::path::Path;
 
-/// The two epochs an ensemble's member keeps on disk.
-///
-/// Upstream counterpart: `QuorumPeer.getAcceptedEpoch`, `getCurrentEpoch`, `writeLongToFile`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EpochKind {
-    /// `acceptedEpoch`: the newest epoch promised to. Durable before ACKEPOCH is sent.
-    Accepted,
-    /// `currentEpoch`: the epoch whose leader's state this member has. Durable before NEWLEADER is acknowledged.
-    Current,
-}
-
-impl EpochKind {
-    /// Name of the file in `<dataDir>/version-2`.
-    pub fn file_name(self) -> &'static str {
-        match self {
-            Self::Accepted => "acceptedEpoch",
-            Self::Current => "currentEpoch",
-        }
+/// Name of an epoch's file in `<dataDir>/version-2`.
+pub fn epoch_file_name(kind: EpochKind) -> &'static str {
+    match kind {
+        EpochKind::Accepted => "acceptedEpoch",
+        EpochKind::Current => "currentEpoch",
     }
 }
 
@@ -29,7 +16,7 @@ impl EpochKind {
 /// # Errors
 /// When the file cannot be read or holds no decimal number of 32 bits.
 pub fn read_epoch(disk: &dyn Disk, dir: &Path, kind: EpochKind) -> Result<Option<Epoch>, StorageError> {
-    let path = dir.join(kind.file_name());
+    let path = dir.join(epoch_file_name(kind));
     let file = match disk.open(&path, OpenMode::Read) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(StorageError::io("open", &path))?,
@@ -48,8 +35,8 @@ pub fn read_epoch(disk: &dyn Disk, dir: &Path, kind: EpochKind) -> Result<Option
 /// # Errors
 /// Any failure of the disk; the old value is still there then, or the new one.
 pub fn write_epoch(disk: &dyn Disk, dir: &Path, kind: EpochKind, epoch: Epoch) -> Result<(), StorageError> {
-    let path = dir.join(kind.file_name());
-    let temporary = dir.join(format!("{}.tmp", kind.file_name()));
+    let path = dir.join(epoch_file_name(kind));
+    let temporary = dir.join(format!("{}.tmp", epoch_file_name(kind)));
     let io = |what| StorageError::io(what, &temporary);
     let file = disk.open(&temporary, OpenMode::Replace).map_err(io("create"))?;
     file.write_all_at(epoch.0.to_string().as_bytes(), 0).map_err(io("write"))?;

@@ -26,8 +26,9 @@ mod purge;
 mod recovery;
 pub mod snapshot;
 
+pub use crate::types::EpochKind;
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode, RealDisk};
-pub use epochs::{EpochKind, read_epoch, write_epoch};
+pub use epochs::{epoch_file_name, read_epoch, write_epoch};
 pub use error::StorageError;
 pub use log::{
     LogCursor, LogOptions, LogStats, LogWriter, Record, SnapshotPace, TornTail, encode_record, truncate,

@@ -71,3 +71,14 @@ pub struct ConnId {
     /// Serial number of the connection on that worker.
     pub serial: u32,
 }
+
+/// Which of the two epochs that a member of an ensemble keeps on disk.
+///
+/// Upstream counterpart: `QuorumPeer.getAcceptedEpoch` and `getCurrentEpoch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpochKind {
+    /// The newest epoch promised to. Durable before ACKEPOCH is sent.
+    Accepted,
+    /// The epoch whose leader's state this member has. Durable before NEWLEADER is acknowledged.
+    Current,
+}

@@ -14,9 +14,10 @@ mod learner;
 mod packet;
 mod quorum;
 
+pub use crate::types::EpochKind;
 pub use broadcast::Broadcast;
 pub use history::{History, Logged};
-pub use leader::{EpochKind, LeaderConfig, LeaderInput, LeaderOutput, LinkId};
+pub use leader::{LeaderConfig, LeaderInput, LeaderOutput, LinkId};
 pub use learner::{LearnerConfig, LearnerInput, LearnerOutput};
 pub use packet::{
     LearnerInfo, PROTOCOL_VERSION, Packet, PacketError, Request, Sender, epoch_start, write_proposal,

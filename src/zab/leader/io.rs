@@ -1,5 +1,5 @@
 use crate::{
-    types::{Epoch, ServerId, SessionId, Zxid},
+    types::{Epoch, EpochKind, ServerId, SessionId, Zxid},
     zab::{Packet, Quorum, Request},
 };
 use bytes::Bytes;
@@ -7,17 +7,6 @@ use bytes::Bytes;
 /// A connection from a learner. Numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
-
-/// Which of a member's two epochs.
-///
-/// Upstream counterpart: `QuorumPeer.setAcceptedEpoch` and `setCurrentEpoch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EpochKind {
-    /// The newest epoch promised to.
-    Accepted,
-    /// The epoch whose leader's state this member has.
-    Current,
-}
 
 /// What a leader has to know.
 #[derive(Clone, Debug)]

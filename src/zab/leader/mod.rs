@@ -4,4 +4,4 @@
 
 mod io;
 
-pub use io::{EpochKind, LeaderConfig, LeaderInput, LeaderOutput, LinkId};
+pub use io::{LeaderConfig, LeaderInput, LeaderOutput, LinkId};
