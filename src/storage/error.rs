@@ -204,7 +204,7 @@ fn advice(e: &io::Error) -> &'static str {
     }
 }
 
-fn damaged_list(damaged: &[String]) -> String {
+pub(super) fn damaged_list(damaged: &[String]) -> String {
     match damaged {
         [] => String::new(),
         some => format!(" ({})", some.join("; ")),

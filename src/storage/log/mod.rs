@@ -19,6 +19,7 @@ mod writer;
 
 pub use cursor::{LogCursor, Record};
 pub use reader::{LogReader, Next, Tail, TornTail};
+pub(crate) use truncate::drop_after;
 pub use truncate::truncate;
 pub use writer::{LogOptions, LogStats, LogWriter, SnapshotPace};
 

@@ -14,11 +14,18 @@ use std::path::Path;
 /// # Errors
 /// When the log does not reach back to `zxid`, is damaged before it, or the disk fails.
 pub fn truncate(disk: &dyn Disk, dir: &Path, zxid: Zxid) -> Result<(), StorageError> {
+    let files = list_logs(disk, dir)?;
+    if files.first().is_none_or(|f| f.zxid > zxid.next()) {
+        let what = "no log file reaches back to it".into();
+        return Err(StorageError::CannotTruncate { dir: dir.to_owned(), zxid, what });
+    }
+    drop_after(disk, dir, zxid)
+}
+
+/// Removes every record after `zxid`, wherever the log begins. As crash-safe as [`truncate`].
+pub(crate) fn drop_after(disk: &dyn Disk, dir: &Path, zxid: Zxid) -> Result<(), StorageError> {
     let cannot = |what: String| StorageError::CannotTruncate { dir: dir.to_owned(), zxid, what };
     let mut files = list_logs(disk, dir)?;
-    if files.first().is_none_or(|f| f.zxid > zxid.next()) {
-        return Err(cannot("no log file reaches back to it".into()));
-    }
     // Newest first, so that a crash never leaves a gap.
     while let Some(last) = files.pop_if(|f| f.zxid > zxid) {
         disk.remove(&last.path).map_err(StorageError::io("remove", &last.path))?;

@@ -25,6 +25,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use super::error::damaged_list;
 use super::names::{TORN_PREFIX, list_logs, list_snapshots, snapshot_name};
 use super::snapshot::{digest_of, looks_valid, remove_leftovers};
 use super::{Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageOptions, TornTail};
@@ -127,12 +128,28 @@ pub fn recover(
     Recovery { disk, options, tree_options, on_progress, notes: Vec::new(), damaged: Vec::new() }.run()
 }
 
+/// The state that the data directory had after `until`, which must be in it. Nothing is changed on disk.
+///
+/// # Errors
+/// As [`recover`], and when the files do not reach back to `until` or know no such transaction.
+pub(super) fn load_until(
+    disk: &Arc<dyn Disk>,
+    options: &StorageOptions,
+    tree_options: TreeOptions,
+    until: Zxid,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<Recovered, StorageError> {
+    Recovery { disk, options, tree_options, on_progress, notes: Vec::new(), damaged: Vec::new() }.until(until)
+}
+
 /// What came of a replay.
 struct Outcome {
     recovered: Recovered,
     torn: Vec<TornTail>,
     /// Every transaction from the very first on was in the log.
     from_the_first: bool,
+    /// Places where transactions are missing or out of order.
+    gaps: u64,
 }
 
 struct Recovery<'a, 'p> {
@@ -156,7 +173,7 @@ impl Recovery<'_, '_> {
         for file in list_snapshots(&**self.disk, &self.options.snap_dir())? {
             let Some(base) = self.try_snapshot(&file)? else { continue };
             self.check_coverage(file.zxid)?;
-            let Outcome { recovered, torn, .. } = self.replay(base)?;
+            let Outcome { recovered, torn, .. } = self.replay(base, None)?;
             let unknown = recovered.tree.unknown_acls();
             if unknown.is_empty() {
                 self.check_reach(recovered.last_zxid)?;
@@ -165,6 +182,36 @@ impl Recovery<'_, '_> {
             self.unusable(&file, format!("it misses the ACLs of numbers {unknown:?} and the log has none"));
         }
         self.without_snapshot(marked)
+    }
+
+    fn until(mut self, until: Zxid) -> Result<Recovered, StorageError> {
+        let cannot =
+            |what: String| StorageError::CannotTruncate { dir: self.options.log_dir(), zxid: until, what };
+        for file in list_snapshots(&**self.disk, &self.options.snap_dir())? {
+            if file.zxid > until {
+                continue;
+            }
+            let Some(base) = self.try_snapshot(&file)? else { continue };
+            self.check_coverage(file.zxid)?;
+            let Outcome { mut recovered, gaps, .. } = self.replay(base, Some(until))?;
+            if !recovered.tree.unknown_acls().is_empty() {
+                self.unusable(&file, "it misses ACLs and the log has none".into());
+                continue;
+            }
+            self.check_reach(recovered.last_zxid)?;
+            if gaps > 0 {
+                return Err(cannot(format!("transactions between {} and it are missing", file.zxid)));
+            }
+            // A new epoch's number is that of no transaction.
+            if recovered.last_zxid != until && until.counter() != 0 {
+                let last = recovered.last_zxid;
+                return Err(cannot(format!("there is no such transaction; the one before is {last}")));
+            }
+            self.settle(&mut recovered);
+            recovered.notes = self.notes;
+            return Ok(recovered);
+        }
+        Err(cannot(format!("no usable snapshot is as old{}", damaged_list(&self.damaged_texts()))))
     }
 
     fn note(&mut self, note: String) {
@@ -233,9 +280,9 @@ impl Recovery<'_, '_> {
         self.damaged.iter().map(|d| d.1.clone()).collect()
     }
 
-    fn replay(&mut self, base: Base) -> Result<Outcome, StorageError> {
+    fn replay(&mut self, base: Base, until: Option<Zxid>) -> Result<Outcome, StorageError> {
         let snapshot = base.snapshot;
-        let done = replay::replay(&**self.disk, &self.options.log_dir(), base, self.on_progress)?;
+        let done = replay::replay(&**self.disk, &self.options.log_dir(), base, until, self.on_progress)?;
         for note in done.notes {
             self.note(note);
         }
@@ -250,7 +297,7 @@ impl Recovery<'_, '_> {
             notes: Vec::new(),
         };
         let from_the_first = done.first_zxid == Some(Zxid(1)) && done.gaps == 0;
-        Ok(Outcome { recovered, torn: done.torn, from_the_first })
+        Ok(Outcome { recovered, torn: done.torn, from_the_first, gaps: done.gaps })
     }
 
     fn without_snapshot(mut self, marked: bool) -> Result<Recovered, StorageError> {
@@ -260,7 +307,7 @@ impl Recovery<'_, '_> {
             snapshot: None,
             digest: DigestCheck::exact_from_start(),
         };
-        let Outcome { mut recovered, torn, from_the_first } = self.replay(base)?;
+        let Outcome { mut recovered, torn, from_the_first, .. } = self.replay(base, None)?;
         let snap_dir = self.options.snap_dir();
         if recovered.replayed > 0 {
             // The snapshot of zxid 0 is of an empty tree. The Java server does not force it, so a power failure soon
@@ -305,12 +352,7 @@ impl Recovery<'_, '_> {
     }
 
     fn finish(mut self, mut recovered: Recovered, torn: &[TornTail]) -> Result<Recovered, StorageError> {
-        self.read_owners_as_written(&mut recovered);
-        let open = |s: &SessionId| recovered.sessions.binary_search_by_key(s, |e| e.0).is_ok();
-        recovered.orphans = recovered.tree.ephemeral_sessions().filter(|s| !open(s)).collect();
-        if !recovered.tree.owner_rules().extended_types {
-            recovered.orphans.retain(|s| !looks_like_ttl(*s));
-        }
+        self.settle(&mut recovered);
         for tail in torn.iter().filter(|t| t.offset == 0) {
             self.mend(tail)?;
         }
@@ -323,6 +365,16 @@ impl Recovery<'_, '_> {
         }
         recovered.notes = self.notes;
         Ok(recovered)
+    }
+
+    /// What can be told of owners once everything is replayed.
+    fn settle(&mut self, recovered: &mut Recovered) {
+        self.read_owners_as_written(recovered);
+        let open = |s: &SessionId| recovered.sessions.binary_search_by_key(s, |e| e.0).is_ok();
+        recovered.orphans = recovered.tree.ephemeral_sessions().filter(|s| !open(s)).collect();
+        if !recovered.tree.owner_rules().extended_types {
+            recovered.orphans.retain(|s| !looks_like_ttl(*s));
+        }
     }
 
     /// TTL znodes of a server with `extendedTypesEnabled` would be ephemerals of sessions that never were, and die,

@@ -22,13 +22,14 @@ pub(super) struct Replayed {
     pub notes: Vec<String>,
 }
 
-/// Applies every transaction behind the base.
+/// Applies every transaction behind the base, up to and including `until` if it is given.
 ///
 /// Upstream counterpart: `FileTxnSnapLog.fastForwardFromEdits`, `processTransaction`.
 pub(super) fn replay(
     disk: &dyn Disk,
     log_dir: &Path,
     base: Base,
+    until: Option<Zxid>,
     on_progress: &mut OnProgress<'_>,
 ) -> Result<Replayed, StorageError> {
     let Base { mut tree, mut sessions, digest: mut check, .. } = base;
@@ -55,6 +56,9 @@ pub(super) fn replay(
         }
         let Some(record) = cursor.next_record()? else { break };
         let (zxid, offset) = (record.zxid, record.offset);
+        if until.is_some_and(|until| zxid > until) {
+            break;
+        }
         let txn = match Txn::read(record.entry, format) {
             Ok(txn) => txn,
             Err(source) => {
