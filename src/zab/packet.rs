@@ -39,11 +39,17 @@ pub enum Packet {
         /// Its number.
         zxid: Zxid,
     },
-    /// 5, both ways. From a learner it carries the sessions heard from since the last one.
+    /// 5 from the leader. It carries no data.
     Ping {
-        /// From the leader the last zxid proposed; a learner sends it back.
+        /// The last zxid proposed.
         zxid: Zxid,
-        /// Sessions and their timeouts in ms; empty from the leader.
+    },
+    /// 5 from a learner, one for each of the leader's, in their order. It carries data, be it of no length: upstream's
+    /// leaders fail on a reply without.
+    Pong {
+        /// That of the leader's.
+        zxid: Zxid,
+        /// Sessions that were heard from since the last one, and their timeouts in ms.
         touched: Vec<(SessionId, i32)>,
     },
     /// 6 from a learner: does this session live? Its client has come here.
@@ -240,12 +246,13 @@ impl Packet {
             2 => Self::Proposal { zxid, entry: Bytes::copy_from_slice(bytes) },
             3 => Self::Ack { zxid },
             4 => Self::Commit { zxid },
+            5 if sender == Sender::Leader => Self::Ping { zxid },
             5 => {
                 let mut touched = Vec::with_capacity(bytes.len() / 12);
                 while !r.is_empty() {
                     touched.push((SessionId(r.long().map_err(short)?), r.int().map_err(short)?));
                 }
-                Self::Ping { zxid, touched }
+                Self::Pong { zxid, touched }
             }
             6 => {
                 let session = SessionId(r.long().map_err(short)?);
@@ -280,14 +287,14 @@ impl Packet {
             Self::Proposal { zxid, entry } => write_raw(out, 2, *zxid, Some(entry)),
             Self::Ack { zxid } => write_raw(out, 3, *zxid, None),
             Self::Commit { zxid } => write_raw(out, 4, *zxid, None),
-            Self::Ping { zxid, touched } => {
+            Self::Ping { zxid } => write_raw(out, 5, *zxid, None),
+            Self::Pong { zxid, touched } => {
                 let mut data = Vec::with_capacity(touched.len() * 12);
                 for (session, timeout_ms) in touched {
                     data.extend(session.0.to_be_bytes());
                     data.extend(timeout_ms.to_be_bytes());
                 }
-                // A leader's has no data at all, a learner's has some, be it of no length.
-                write_raw(out, 5, *zxid, if touched.is_empty() { None } else { Some(&data) });
+                write_raw(out, 5, *zxid, Some(&data));
             }
             Self::Revalidate { session, timeout_ms } => {
                 let mut data = session.0.to_be_bytes().to_vec();
@@ -344,8 +351,9 @@ impl Request {
             .ids
             .iter()
             .map(|id| data::Id { scheme: Some(id.scheme.as_ref().into()), id: Some(id.id.as_ref().into()) });
-        let record =
-            quorum::QuorumPacket { type_: 1, zxid: -1, data: Some(&data), authinfo: Some(ids.collect()) };
+        // Nobody in particular, as when a server opens or closes a session, is no vector rather than an empty one.
+        let authinfo = if self.ids.is_empty() { None } else { Some(ids.collect()) };
+        let record = quorum::QuorumPacket { type_: 1, zxid: -1, data: Some(&data), authinfo };
         record.write(&mut Writer::new(out));
     }
 }
@@ -417,8 +425,9 @@ mod tests {
             (l, Proposal { zxid, entry: entry.clone() }),
             (f, Ack { zxid }),
             (l, Commit { zxid }),
-            (l, Ping { zxid, touched: vec![] }),
-            (f, Ping { zxid, touched: vec![(SessionId(1), 10), (SessionId(2), 20)] }),
+            (l, Ping { zxid }),
+            (f, Pong { zxid, touched: vec![] }),
+            (f, Pong { zxid, touched: vec![(SessionId(1), 10), (SessionId(2), 20)] }),
             (f, Revalidate { session: SessionId(4), timeout_ms: 5000 }),
             (l, Revalidated { session: SessionId(4), valid: true }),
             (l, Sync),
