@@ -17,6 +17,7 @@
 //! | [`zab`] | the atomic broadcast | commits come in order, from a quorum |
 //! | [`member`] | a member of an ensemble: election, leading, following | what it promises rests on what is forced |
 //! | [`storage`] | log, snapshots, recovery | what was forced is found again |
+//! | [`peer`] | sockets between servers | who sends never waits; what a peer makes us hold is bounded |
 //! | [`admin`] | four-letter words, metrics | an answer is a function of a view; counting never waits |
 //! | [`net`] | sockets and their workers | answers leave in order; nobody makes us hold without bound |
 //! | [`node`] | the life of a server | what fails takes the process with it |
@@ -31,6 +32,7 @@ pub mod member;
 pub mod net;
 pub mod node;
 pub mod ops;
+pub mod peer;
 pub mod pipeline;
 pub mod session;
 pub mod sim;

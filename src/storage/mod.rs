@@ -40,6 +40,6 @@ pub use names::{
 };
 pub use options::StorageOptions;
 pub use purge::{RETAIN_MIN, purge};
-pub use recovery::{OnProgress, Phase, Progress, Recovered, recover, save_now};
+pub use recovery::{OnProgress, Phase, Progress, Recovered, StreamedTree, read_tree, recover, save_now};
 pub use resync::{epochs_at_start, install_snapshot, probe_log, truncate_to};
-pub use snapshot::{Digest, SnapshotOptions, SnapshotWriter, digest_of};
+pub use snapshot::{Digest, SnapshotOptions, SnapshotStream, SnapshotWriter, StreamError, digest_of};

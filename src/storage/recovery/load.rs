@@ -1,19 +1,26 @@
 use super::{Base, DigestCheck, OnProgress, Phase, Progress, Sessions};
-use crate::storage::snapshot::{SnapshotSink, read_snapshot};
+use crate::storage::snapshot::{SnapshotSink, StreamError, read_snapshot, read_stream};
 use crate::storage::{Disk, SnapshotFile, StorageError};
 use crate::tree::{LoadError, Tree, TreeLoader, TreeOptions};
-use crate::types::{AclList, SessionId, StatPersisted};
+use crate::types::{AclList, SessionId, StatPersisted, Zxid};
+use std::io::Read;
 
-/// Fills tree and sessions.
-struct Sink<'a, 'p> {
-    file: &'a SnapshotFile,
+/// Fills tree and sessions. Told of progress: znodes and bytes so far.
+struct Sink<P> {
     loader: TreeLoader,
     sessions: Sessions,
     bad_acl: Option<LoadError>,
-    on_progress: &'a mut OnProgress<'p>,
+    on_progress: P,
 }
 
-impl SnapshotSink for Sink<'_, '_> {
+impl<P: FnMut(u64, u64)> Sink<P> {
+    fn new(tree_options: TreeOptions, on_progress: P) -> Self {
+        let loader = Tree::loader(tree_options);
+        Self { loader, sessions: Sessions::new(), bad_acl: None, on_progress }
+    }
+}
+
+impl<P: FnMut(u64, u64)> SnapshotSink for Sink<P> {
     fn session(&mut self, session: SessionId, timeout_ms: i32) {
         self.sessions.insert(session, timeout_ms);
     }
@@ -35,15 +42,37 @@ impl SnapshotSink for Sink<'_, '_> {
     }
 
     fn progress(&mut self, bytes: u64) {
-        (self.on_progress)(&Progress {
-            phase: Phase::Snapshot,
-            path: &self.file.path,
-            nodes: self.loader.node_count() as u64,
-            txns: 0,
-            bytes_done: bytes,
-            bytes_total: self.file.len,
-        });
+        (self.on_progress)(self.loader.node_count() as u64, bytes);
     }
+}
+
+/// A tree that another server sent.
+pub struct StreamedTree {
+    /// The tree, as of the zxid that was announced. Where the sender changed it meanwhile, what follows repairs it.
+    pub tree: Tree,
+    /// The sessions and their timeouts in ms.
+    pub sessions: Vec<(SessionId, i32)>,
+    /// What was read from the source and is not the tree's any more.
+    pub rest: Vec<u8>,
+}
+
+/// Reads the tree that follows a SNAP between servers, of this zxid. `ahead` was read from the source already.
+///
+/// # Errors
+/// When it is no tree, or its source fails or ends.
+pub fn read_tree(
+    source: impl Read,
+    ahead: Vec<u8>,
+    zxid: Zxid,
+    tree_options: TreeOptions,
+) -> Result<StreamedTree, StreamError> {
+    let mut sink = Sink::new(tree_options, |_, _| {});
+    let rest = read_stream(source, ahead, &mut sink)?;
+    if let Some(e) = sink.bad_acl {
+        return Err(StreamError::Damaged(e.to_string()));
+    }
+    let sessions = sink.sessions.into_iter().collect();
+    Ok(StreamedTree { tree: sink.loader.finish(zxid), sessions, rest })
 }
 
 /// Loads a snapshot. Also returns what is worth a note.
@@ -53,13 +82,16 @@ pub(super) fn load(
     tree_options: TreeOptions,
     on_progress: &mut OnProgress<'_>,
 ) -> Result<(Base, Vec<String>), StorageError> {
-    let mut sink = Sink {
-        file,
-        loader: Tree::loader(tree_options),
-        sessions: Sessions::new(),
-        bad_acl: None,
-        on_progress,
-    };
+    let mut sink = Sink::new(tree_options, |nodes, bytes| {
+        on_progress(&Progress {
+            phase: Phase::Snapshot,
+            path: &file.path,
+            nodes,
+            txns: 0,
+            bytes_done: bytes,
+            bytes_total: file.len,
+        });
+    });
     let trailer = read_snapshot(disk, file, &mut sink)?;
     if let Some(e) = sink.bad_acl {
         return Err(StorageError::SnapshotDamaged { path: file.path.clone(), what: e.to_string() });

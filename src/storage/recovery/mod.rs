@@ -32,6 +32,7 @@ use super::{Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageO
 use crate::tree::{SnapshotNode, Tree, TreeOptions};
 use crate::types::{OwnerRules, SessionId, Zxid};
 use digests::DigestCheck;
+pub use load::{StreamedTree, read_tree};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -11,6 +11,8 @@
 //! ```
 //! The file may be compressed as a whole: `.gz`, or `.snappy` in the framing of xerial's snappy-java.
 //!
+//! Between servers, behind a SNAP, the same without header, seals and what follows them; it ends in "BenWasHere".
+//!
 //! Invariants: a file of ours is complete and forced before it gets its name, and is the exact state after the zxid
 //! in its name. A file of upstream may hold more than that ("fuzzy"), never less.
 //!
@@ -20,13 +22,15 @@
 mod read;
 mod stream;
 mod write;
+mod write_stream;
 mod xerial;
 
 use crate::tree::{DIGEST_VERSION, SnapshotWalk, Tree};
 use crate::types::Zxid;
-pub use read::{Digest, SnapshotSink, SnapshotTrailer, looks_valid, read_snapshot};
+pub use read::{Digest, SnapshotSink, SnapshotTrailer, StreamError, looks_valid, read_snapshot, read_stream};
 
 pub use write::{SnapshotOptions, SnapshotWriter, remove_leftovers};
+pub use write_stream::SnapshotStream;
 
 /// The digest section of the snapshot of a walk; `None` with digests off. Before the first transaction it is empty, as
 /// upstream's.
@@ -38,5 +42,7 @@ pub fn digest_of(tree: &Tree, walk: &SnapshotWalk) -> Option<Digest> {
 
 /// First four bytes of a snapshot: "ZKSN".
 const SNAPSHOT_MAGIC: u32 = 0x5a4b_534e;
+/// What follows the tree between servers.
+const STREAM_END: &str = "BenWasHere";
 /// What snapshots have where logs have 0.
 const DB_ID: i64 = -1;

@@ -1,4 +1,4 @@
-use super::{SNAPSHOT_MAGIC, stream, xerial};
+use super::{SNAPSHOT_MAGIC, STREAM_END, stream, xerial};
 use crate::storage::disk::read_full_at;
 use crate::storage::names::SnapshotFile;
 use crate::storage::{Compression, Disk, OpenMode, StorageError};
@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
 
 /// Bytes asked from the stream at once.
 const READ_SIZE: usize = 256 << 10;
@@ -96,16 +97,9 @@ pub fn read_snapshot(
 ) -> Result<SnapshotTrailer, StorageError> {
     let handle = disk.open(&file.path, OpenMode::Read).map_err(StorageError::io("open", &file.path))?;
     let count = Arc::new(AtomicU64::new(0));
-    let window = Window {
-        source: stream::reader(handle, file.compression, count.clone()),
-        count,
-        buf: Vec::new(),
-        at: 0,
-        hashed: 0,
-        hash: Adler32::new(),
-        position: 0,
-    };
-    Parser { window, sink }.parse().map_err(|e| match e {
+    let source = stream::reader(handle, file.compression, count.clone());
+    let parser = Parser { window: Window::new(source, Vec::new(), Some(Adler32::new())), count, sink };
+    parser.parse_file().map_err(|e| match e {
         Bad::Io(source) if is_disk_failure(&source) => {
             StorageError::Io { what: "read", path: file.path.clone(), source }
         }
@@ -113,6 +107,35 @@ pub fn read_snapshot(
             StorageError::SnapshotDamaged { path: file.path.clone(), what: source.to_string() }
         }
         Bad::Format(what) => StorageError::SnapshotDamaged { path: file.path.clone(), what },
+    })
+}
+
+/// Why a tree that another server sends cannot be read.
+#[derive(Debug, Error)]
+#[allow(missing_docs)]
+pub enum StreamError {
+    #[error("cannot read: {0}")]
+    Io(#[from] io::Error),
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Reads the tree that follows a SNAP between servers. `ahead` was read from the source already. What `sink` got before
+/// an error is worth nothing. Returns what was read and is not the tree's any more.
+///
+/// Upstream counterpart: `ZKDatabase.deserializeSnapshot` and the signature that `Learner` checks.
+///
+/// # Errors
+/// When it is no tree, or its source fails or ends.
+pub fn read_stream(
+    source: impl Read,
+    ahead: Vec<u8>,
+    sink: &mut impl SnapshotSink,
+) -> Result<Vec<u8>, StreamError> {
+    let window = Window::new(source, ahead, None);
+    Parser { window, count: Arc::default(), sink }.parse_stream().map_err(|e| match e {
+        Bad::Io(source) => StreamError::Io(source),
+        Bad::Format(what) => StreamError::Damaged(what),
     })
 }
 
@@ -143,20 +166,25 @@ fn bad<T>(what: impl Into<String>) -> Result<T, Bad> {
 }
 
 /// A piece of the stream in memory.
-struct Window {
-    source: Box<dyn Read + Send>,
-    count: Arc<AtomicU64>,
+struct Window<R> {
+    source: R,
     buf: Vec<u8>,
     /// Bytes of `buf` that were consumed,
     at: usize,
     /// and of these, how many are in `hash`.
     hashed: usize,
-    hash: Adler32,
+    /// A stream between servers has no sum.
+    hash: Option<Adler32>,
     /// Position of `buf[0]` in the stream.
     position: u64,
 }
 
-impl Window {
+impl<R: Read> Window<R> {
+    /// `ahead` was read from the source already.
+    fn new(source: R, ahead: Vec<u8>, hash: Option<Adler32>) -> Self {
+        Self { source, buf: ahead, at: 0, hashed: 0, hash, position: 0 }
+    }
+
     /// Makes `need` bytes behind the cursor available, or all there are. Returns how many are.
     fn fill(&mut self, need: usize) -> Result<usize, Bad> {
         while self.buf.len() - self.at < need {
@@ -168,7 +196,12 @@ impl Window {
             // Grows with what has arrived, so a damaged length cannot ask for memory.
             let want = READ_SIZE.max(have);
             self.buf.resize(have + want, 0);
-            let got = self.source.read(&mut self.buf[have..]);
+            let got = loop {
+                match self.source.read(&mut self.buf[have..]) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    done => break done,
+                }
+            };
             self.buf.truncate(have + *got.as_ref().unwrap_or(&0));
             if got? == 0 {
                 break;
@@ -209,30 +242,57 @@ impl Window {
     }
 
     fn catch_up(&mut self) {
-        self.hash.write(&self.buf[self.hashed..self.at]);
+        if let Some(hash) = &mut self.hash {
+            hash.write(&self.buf[self.hashed..self.at]);
+        }
         self.hashed = self.at;
     }
 
-    /// Adler-32 of everything consumed.
-    fn sum(&mut self) -> u32 {
+    /// Adler-32 of everything consumed, and of `n` bytes more.
+    fn sum(&mut self, n: usize) -> u32 {
         self.catch_up();
-        self.hash.finish()
+        let mut hash = self.hash.clone().unwrap_or_else(Adler32::new);
+        hash.write(&self.buf[self.at..self.at + n]);
+        hash.finish()
     }
 }
 
-struct Parser<'s, S> {
-    window: Window,
+struct Parser<'s, R, S> {
+    window: Window<R>,
+    /// Bytes taken from the file, for progress.
+    count: Arc<AtomicU64>,
     sink: &'s mut S,
 }
 
-impl<S: SnapshotSink> Parser<'_, S> {
-    fn parse(&mut self) -> Result<SnapshotTrailer, Bad> {
+impl<R: Read, S: SnapshotSink> Parser<'_, R, S> {
+    fn parse_file(mut self) -> Result<SnapshotTrailer, Bad> {
         let magic = self.window.int()?;
         if magic != SNAPSHOT_MAGIC as i32 {
             return bad(format!("it begins with {magic:#010x} instead of \"ZKSN\""));
         }
         // Version and dbid are written by every server and checked by none.
         self.window.take(12)?;
+        self.tree()?;
+        let sum = self.window.sum(0);
+        if !is_seal(self.window.take(SEAL_LEN)?, sum) {
+            return bad("the checksum of the tree is wrong");
+        }
+        self.trailer()
+    }
+
+    /// The tree as it is sent between servers. Returns what was read beyond it.
+    fn parse_stream(mut self) -> Result<Vec<u8>, Bad> {
+        self.tree()?;
+        let at = self.window.position();
+        let len = self.window.int()?;
+        if len != STREAM_END.len() as i32 || self.window.take(STREAM_END.len())? != STREAM_END.as_bytes() {
+            return bad(format!("{STREAM_END:?} is missing at byte {at}, behind the last znode"));
+        }
+        Ok(self.window.buf.split_off(self.window.at))
+    }
+
+    /// Sessions, ACLs and znodes, with the mark that ends them.
+    fn tree(&mut self) -> Result<(), Bad> {
         for _ in 0..self.count("sessions")? {
             let session = SessionId(self.window.long()?);
             let timeout_ms = self.window.int()?;
@@ -245,14 +305,10 @@ impl<S: SnapshotSink> Parser<'_, S> {
         while self.node()? {
             until_progress += 1;
             if until_progress.is_multiple_of(4096) {
-                self.sink.progress(self.window.count.load(Ordering::Relaxed));
+                self.sink.progress(self.count.load(Ordering::Relaxed));
             }
         }
-        let sum = self.window.sum();
-        if !is_seal(self.window.take(SEAL_LEN)?, sum) {
-            return bad("the checksum of the tree is wrong");
-        }
-        self.trailer()
+        Ok(())
     }
 
     fn count(&mut self, of: &str) -> Result<i32, Bad> {
@@ -329,21 +385,16 @@ impl<S: SnapshotSink> Parser<'_, S> {
     fn trailer(&mut self) -> Result<SnapshotTrailer, Bad> {
         let have = self.window.fill(TRAILER_MAX)?;
         let bytes = self.window.buf[self.window.at..].to_vec();
-        let sum_of = |window: &Window, n: usize| {
-            let mut hash = window.hash.clone();
-            hash.write(&window.buf[window.hashed..window.at + n]);
-            hash.finish()
-        };
         let mut trailer = SnapshotTrailer::default();
         let mut at = 0;
         if let Some((digest, len)) = parse_digest(&bytes)
-            && bytes.get(len..).is_some_and(|rest| is_seal(rest, sum_of(&self.window, len)))
+            && bytes.get(len..).is_some_and(|rest| is_seal(rest, self.window.sum(len)))
         {
             at = len + SEAL_LEN;
             trailer.digest = digest;
         }
         if let Some(rest) = bytes.get(at + 8..)
-            && is_seal(rest, sum_of(&self.window, at + 8))
+            && is_seal(rest, self.window.sum(at + 8))
         {
             trailer.last_zxid =
                 Some(Zxid(i64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))));

@@ -12,7 +12,9 @@ use std::sync::Arc;
 /// Names of files under way begin with this. Upstream takes no such name for a snapshot, whatever the file holds.
 const TEMPORARY: &str = "tmp.";
 /// Encoded bytes collected before they are hashed and handed on.
-const CHUNK: usize = 128 << 10;
+pub(super) const CHUNK: usize = 128 << 10;
+/// A path that no znode has, behind the last one.
+pub(super) const NODES_END: &str = "/";
 
 /// How snapshots are written. All of it is upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,16 +85,7 @@ impl SnapshotWriter {
         );
         let w = &mut Writer::new(&mut this.buf);
         persistence::FileHeader { magic: SNAPSHOT_MAGIC as i32, version: 2, dbid: DB_ID }.write(w);
-        w.length(sessions.len());
-        for (session, timeout_ms) in sessions {
-            w.long(session.0);
-            w.int(*timeout_ms);
-        }
-        w.length(acls.len());
-        for (index, list) in acls {
-            w.long(index);
-            w.vector(Some(list), |w, a: &Acl| data::Acl::from(a).write(w));
-        }
+        encode_start(w, sessions, acls);
         this.pass_on()?;
         Ok(this)
     }
@@ -100,11 +93,7 @@ impl SnapshotWriter {
     /// Adds a znode, in memory only: this may be called under a lock, and [`Self::drain`] outside of it. Parents come
     /// before their children; the path of the root is "".
     pub fn node(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted) {
-        let w = &mut Writer::new(&mut self.buf);
-        w.text(Some(path));
-        w.buffer(data);
-        w.long(acl);
-        stat.write(w);
+        encode_node(&mut Writer::new(&mut self.buf), path, data, acl, stat);
     }
 
     /// Bytes added and not handed on yet.
@@ -131,7 +120,7 @@ impl SnapshotWriter {
     /// # Errors
     /// Any failure of the disk. A file of this name that was there before is unharmed then.
     pub fn finish(mut self, digest: Option<Digest>) -> Result<(PathBuf, u64), StorageError> {
-        Writer::new(&mut self.buf).text(Some("/"));
+        Writer::new(&mut self.buf).text(Some(NODES_END));
         self.seal()?;
         if let Some(Digest { zxid, version, value }) = digest {
             let w = &mut Writer::new(&mut self.buf);
@@ -169,6 +158,38 @@ impl SnapshotWriter {
         self.buf.clear();
         Ok(())
     }
+}
+
+/// Sessions and ACLs.
+pub(super) fn encode_start<'a>(
+    w: &mut Writer<'_>,
+    sessions: &[(SessionId, i32)],
+    acls: impl ExactSizeIterator<Item = (i64, &'a AclList)>,
+) {
+    w.length(sessions.len());
+    for (session, timeout_ms) in sessions {
+        w.long(session.0);
+        w.int(*timeout_ms);
+    }
+    w.length(acls.len());
+    for (index, list) in acls {
+        w.long(index);
+        w.vector(Some(list), |w, a: &Acl| data::Acl::from(a).write(w));
+    }
+}
+
+/// A znode.
+pub(super) fn encode_node(
+    w: &mut Writer<'_>,
+    path: &str,
+    data: Option<&[u8]>,
+    acl: i64,
+    stat: &StatPersisted,
+) {
+    w.text(Some(path));
+    w.buffer(data);
+    w.long(acl);
+    stat.write(w);
 }
 
 impl Drop for SnapshotWriter {
