@@ -13,8 +13,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::HostPort;
-use crate::types::ServerId;
+use super::{HostPort, ServerId};
 
 /// All servers of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
