@@ -24,7 +24,7 @@ mod names;
 mod options;
 mod purge;
 mod recovery;
-mod resync;
+pub mod resync;
 pub mod snapshot;
 
 pub use crate::types::EpochKind;
@@ -41,5 +41,4 @@ pub use names::{
 pub use options::StorageOptions;
 pub use purge::{RETAIN_MIN, purge};
 pub use recovery::{OnProgress, Phase, Progress, Recovered, StreamedTree, read_tree, recover, save_now};
-pub use resync::{epochs_at_start, install_snapshot, probe_log, truncate_to};
 pub use snapshot::{Digest, SnapshotOptions, SnapshotStream, SnapshotWriter, StreamError, digest_of};

@@ -16,8 +16,8 @@
 use super::log::drop_after;
 use super::recovery::load_until;
 use super::{
-    Disk, EpochKind, LogCursor, OnProgress, Recovered, StorageError, StorageOptions, list_logs,
-    list_snapshots, read_epoch, save_now,
+    Disk, EpochKind, LogCursor, Recovered, StorageError, StorageOptions, list_logs, list_snapshots,
+    read_epoch, save_now,
 };
 use crate::tree::{Tree, TreeOptions};
 use crate::types::{Epoch, SessionId, Zxid};
@@ -44,9 +44,8 @@ pub fn truncate_to(
     options: &StorageOptions,
     tree_options: TreeOptions,
     zxid: Zxid,
-    on_progress: &mut OnProgress<'_>,
 ) -> Result<Recovered, StorageError> {
-    let recovered = load_until(disk, options, tree_options, zxid, on_progress)?;
+    let recovered = load_until(disk, options, tree_options, zxid, &mut |_| {})?;
     // The log first: a newer snapshot without a log behind it is a state that was; an older one with a log that has
     // lost its end, too.
     drop_after(&**disk, &options.log_dir(), zxid)?;

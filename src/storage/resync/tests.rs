@@ -97,7 +97,7 @@ fn after_truncation_the_log_the_snapshots_and_the_state_end_where_the_leader_sai
     for (to, count) in [((1, 5), 5), ((1, 4), 4), ((2, 1), 8), ((2, 0), 7), ((2, 6), 13), ((0, 0), 0)] {
         let m = long_history();
         let to = zxid(to.0, to.1);
-        let given = truncate_to(&m.arc(), &options(), TREE, to, &mut |_| {}).unwrap();
+        let given = truncate_to(&m.arc(), &options(), TREE, to).unwrap();
         let found = start(&m.disk).unwrap();
         assert_eq!((names(&given.tree).len(), names(&found.tree).len()), (count, count), "{to}");
         assert_eq!(given.last_zxid, found.last_zxid);
@@ -112,7 +112,7 @@ fn what_cannot_be_truncated_to_is_refused_before_anything_is_removed() {
     let mut m = long_history();
     let files = m.disk.paths();
     for to in [zxid(1, 9), zxid(3, 1), zxid(2, 7)] {
-        let error = truncate_to(&m.arc(), &options(), TREE, to, &mut |_| {}).unwrap_err();
+        let error = truncate_to(&m.arc(), &options(), TREE, to).unwrap_err();
         assert!(matches!(error, StorageError::CannotTruncate { .. }), "{error}");
         assert_eq!(m.disk.paths(), files);
     }
@@ -120,7 +120,7 @@ fn what_cannot_be_truncated_to_is_refused_before_anything_is_removed() {
     let arc = m.arc();
     install_snapshot(&arc, &options(), &mut m.tree, &[]).unwrap();
     m.disk.remove(&options().snap_dir().join("snapshot.0")).unwrap();
-    let error = truncate_to(&arc, &options(), TREE, zxid(1, 2), &mut |_| {}).unwrap_err();
+    let error = truncate_to(&arc, &options(), TREE, zxid(1, 2)).unwrap_err();
     assert!(error.to_string().contains("no usable snapshot is as old"), "{error}");
     assert_eq!(start(&m.disk).unwrap().last_zxid, zxid(2, 6));
 }
@@ -133,12 +133,12 @@ fn a_crash_at_any_call_of_a_truncation_leaves_a_state_that_was_and_a_second_one_
             for unforced in [Unforced::Kept, Unforced::Dropped, Unforced::Random(call)] {
                 let m = long_history();
                 m.disk.crash_at(m.disk.calls() + call);
-                let done = truncate_to(&m.arc(), &options(), TREE, to, &mut |_| {}).is_ok();
+                let done = truncate_to(&m.arc(), &options(), TREE, to).is_ok();
                 m.disk.crash(unforced);
                 let found = start(&m.disk).unwrap();
                 assert!(whole.starts_with(&names(&found.tree)), "{to} {call} {unforced:?}");
                 assert!(found.last_zxid >= to, "{to} {call} {unforced:?}: {}", found.last_zxid);
-                truncate_to(&m.arc(), &options(), TREE, to, &mut |_| {}).unwrap();
+                truncate_to(&m.arc(), &options(), TREE, to).unwrap();
                 assert_eq!(start(&m.disk).unwrap().last_zxid, to);
                 if done {
                     assert!(call >= 2);
