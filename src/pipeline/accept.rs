@@ -1,64 +1,107 @@
 //! What comes in: checks, zxids, log entries.
 
 use super::{
-    Connect, InFlight, Input, Now, Origin, Pipeline, QUOTA_NOTES_MAX, Request, TOUCH_FLUSH_MS, Waiting,
+    Connect, InFlight, Input, Now, Origin, Pipeline, QUOTA_NOTES_MAX, Reattach, Request, TOUCH_FLUSH_MS,
+    Waiting, role::Role,
 };
 use crate::{
     ops::{self, PrepareCx, Prepared, SessionView},
-    session::{SessionState, SessionTracker, check_password},
+    session::{Holder, SessionState, check_password},
     tree::{DIGEST_VERSION, Tree},
-    types::{ErrorCode, Id, OpCode, SessionId, Txn},
+    types::{ErrorCode, Id, OpCode, SessionId, Txn, Zxid},
 };
 
-/// The sessions, for checks: one that is closing accepts nothing more.
-struct OpenSessions<'a>(&'a SessionTracker);
+/// Whether the session of the request may write, found out beforehand: the checks of an operation ask for it in their
+/// own order, and for each operation of a multi.
+struct Checked(Result<(), ErrorCode>);
 
-impl SessionView for OpenSessions<'_> {
-    fn check(&self, session: SessionId) -> Result<(), ErrorCode> {
-        match self.0.state(session) {
-            SessionState::Open { .. } => Ok(()),
-            SessionState::Closing | SessionState::Unknown => Err(ErrorCode::SessionExpired),
-        }
+impl SessionView for Checked {
+    fn check(&self, _session: SessionId) -> Result<(), ErrorCode> {
+        self.0
     }
 }
 
 /// Whose txn it is to be and who hears of it.
-struct Asked<'a> {
-    session: SessionId,
-    cxid: i32,
-    ids: &'a [Id],
-    origin: Origin,
+pub(super) struct Asked<'a> {
+    pub(super) session: SessionId,
+    pub(super) cxid: i32,
+    pub(super) ids: &'a [Id],
+    /// Whether the session may write.
+    pub(super) check: Result<(), ErrorCode>,
+    pub(super) origin: Origin,
 }
 
 impl Asked<'_> {
     fn by_server(session: SessionId, origin: Origin) -> Self {
-        Self { session, cxid: 0, ids: &[], origin }
+        Self { session, cxid: 0, ids: &[], check: Ok(()), origin }
     }
 }
 
 impl Pipeline {
-    /// Takes something in. What follows from it waits for [`take_log`](Self::take_log) and
+    /// Takes something in. What follows from it waits for [`take_log`](Self::take_log),
+    /// [`take_to_leader`](Self::take_to_leader) or [`take_to_learners`](Self::take_to_learners), and
     /// [`apply`](Self::apply).
     pub fn accept(&mut self, now: Now, tree: &Tree, input: Input) {
         match input {
             Input::Request(request) => self.request(now, tree, request),
-            Input::Durable(zxid) => {
-                self.broadcast.ack(self.config.server, zxid);
-            }
+            Input::Durable(zxid) => self.durable(now, tree, zxid),
             Input::Connect(connect) => self.connect(now, tree, connect),
             Input::Touch(heard) => {
                 for (session, heard_ms) in heard {
-                    self.sessions.touch(session, heard_ms);
+                    self.touch(session, heard_ms);
                 }
             }
-            Input::Gone { conn, session } => self.sessions.drop_owner(session, conn),
+            Input::Gone { conn, session } => self.sessions.drop_holder(session, Holder::Conn(conn)),
             Input::Tick => self.tick(now, tree),
+            Input::Proposed { zxid, entry } => self.proposed_by_leader(zxid, &entry),
+            Input::Committed(zxid) => self.committed_by_leader(zxid),
+            Input::Synced => {
+                if let Some((request, after)) = self.synced_by_leader() {
+                    self.finish_sync(now, tree, request, after);
+                }
+            }
+            Input::Revalidated { session, valid } => self.revalidated_by_leader(now, session, valid),
+            Input::Acked { member, zxid } => self.acked(now, tree, member, zxid),
+            Input::Forwarded { link, request } => self.forwarded(now, tree, link, request),
+            Input::Revalidate { link, session, timeout_ms } => {
+                self.revalidate(now, link, session, timeout_ms);
+            }
+            Input::TouchedAt { sessions, .. } => {
+                for (session, timeout_ms) in sessions {
+                    self.sessions.touch_for(session, now.mono_ms, timeout_ms);
+                }
+            }
+            Input::BarrierPassed(round) => self.barrier_passed(now, tree, round),
+            Input::LinkGone { link } => self.link_gone(link),
+        }
+    }
+
+    fn durable(&mut self, now: Now, tree: &Tree, zxid: Zxid) {
+        self.durable = self.durable.max(zxid);
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.broadcast.ack(self.config.server, zxid) && leading.learners.is_some() {
+            self.settle(now, tree);
+        }
+    }
+
+    /// A client of this server was heard from. A learner tells its leader.
+    fn touch(&mut self, session: SessionId, heard_ms: i64) {
+        match &mut self.role {
+            Role::Leading(_) => {
+                self.sessions.touch(session, heard_ms);
+            }
+            Role::Learning(learning) => {
+                if let Some(timeout_ms) = self.sessions.timeout_ms(session) {
+                    learning.touch(session, timeout_ms);
+                }
+            }
+            Role::Waiting { .. } => {}
         }
     }
 
     fn connect(&mut self, now: Now, tree: &Tree, c: Connect) {
         let Connect { conn, has_read_only_byte, .. } = c;
-        if c.last_zxid_seen > tree.last_zxid() {
+        if !self.serves() || c.last_zxid_seen > tree.last_zxid() {
             self.ready.push_back(Waiting::Close { conn });
             return;
         }
@@ -66,59 +109,98 @@ impl Pipeline {
             c.timeout_ms.clamp(self.config.session_timeout_min_ms, self.config.session_timeout_max_ms);
         if c.session == SessionId::NONE {
             let Some(session) = self.ids.next() else { return };
+            // A local session would begin here, without a txn.
             self.sessions.add(session, timeout_ms, now.mono_ms);
-            self.sessions.set_owner(session, conn);
+            self.sessions.set_holder(session, Holder::Conn(conn));
             let origin = Origin::Connect { conn, timeout_ms, has_read_only_byte };
+            if let Role::Learning(learning) = &mut self.role {
+                learning.create_session(session, timeout_ms, origin);
+                return;
+            }
             self.propose(now, tree, Asked::by_server(session, origin), |cx| {
                 Some(ops::prepare_create_session(cx, timeout_ms))
             });
             return;
         }
         // The password is compared before anything else, so that a guess does no harm to the session.
-        let open = matches!(self.sessions.state(c.session), SessionState::Open { .. });
-        if !open || !check_password(c.session, &c.password) {
+        if !check_password(c.session, &c.password) {
             self.ready.push_back(Waiting::Refuse { conn, has_read_only_byte });
             return;
         }
-        self.counts.sessions_revalidated += 1;
-        self.sessions.add(c.session, timeout_ms, now.mono_ms);
-        if let Some(old) = self.sessions.set_owner(c.session, conn) {
-            self.ready.push_back(Waiting::Close { conn: old });
+        let reattach = Reattach { conn, session: c.session, timeout_ms, has_read_only_byte };
+        if let Role::Learning(learning) = &mut self.role {
+            learning.revalidate(reattach);
+        } else if matches!(self.sessions.state(c.session), SessionState::Open { .. }) {
+            self.take_up(now, reattach);
+        } else {
+            self.ready.push_back(Waiting::Refuse { conn, has_read_only_byte });
         }
-        self.wait(c.session, Waiting::Reattach { conn, session: c.session, timeout_ms, has_read_only_byte });
     }
 
-    fn request(&mut self, now: Now, tree: &Tree, request: Request) {
-        let owned = match self.sessions.state(request.session) {
-            SessionState::Open { owner, .. } => owner == Some(request.conn),
-            SessionState::Closing => {
-                let Request { conn, session, xid, .. } = request;
-                let error = ErrorCode::SessionExpired;
-                self.wait(session, Waiting::Refused { conn, xid, error });
+    /// A session that lives goes on with another connection of this server.
+    pub(super) fn take_up(&mut self, now: Now, reattach: Reattach) {
+        let Reattach { conn, session, timeout_ms, .. } = reattach;
+        self.counts.sessions_revalidated += 1;
+        self.sessions.add(session, timeout_ms, now.mono_ms);
+        self.move_to(session, Holder::Conn(conn));
+        self.wait(session, Waiting::Reattach(reattach));
+    }
+
+    /// From now on the session is held there. A connection of this server that held it is closed.
+    pub(super) fn move_to(&mut self, session: SessionId, holder: Holder) {
+        if let Some(Holder::Conn(old)) = self.sessions.set_holder(session, holder) {
+            self.ready.push_back(Waiting::Close { conn: old });
+        }
+    }
+
+    pub(super) fn request(&mut self, now: Now, tree: &Tree, request: Request) {
+        let closing = match self.sessions.state(request.session) {
+            SessionState::Open { holder, .. } if holder == Some(Holder::Conn(request.conn)) => false,
+            SessionState::Closing => true,
+            SessionState::Open { .. } | SessionState::Unknown => {
+                // Moved to another connection, or gone: never an answer, always a close.
+                self.ready.push_back(Waiting::Close { conn: request.conn });
                 return;
             }
-            SessionState::Unknown => false,
         };
-        if !owned {
-            // Moved to another connection, or gone: never an answer, always a close.
-            self.ready.push_back(Waiting::Close { conn: request.conn });
+        if !closing {
+            self.touch(request.session, request.received_ms);
+        }
+        if !self.held.is_empty()
+            && let Some(held) = self.held.get_mut(&request.session)
+        {
+            held.push_back(request);
             return;
         }
-        self.sessions.touch(request.session, request.received_ms);
+        if closing {
+            let Request { conn, session, xid, .. } = request;
+            self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::SessionExpired });
+            return;
+        }
         if self.waited_too_long(now, &request) {
             self.counts.throttled += 1;
             let Request { conn, session, xid, .. } = request;
             self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::ThrottledOp });
             return;
         }
+        if request.op == OpCode::Sync && self.has_peers() {
+            self.begin_sync(now, tree, request);
+            return;
+        }
         if !ops::is_write(request.op) {
             self.wait(request.session, Waiting::Read(request));
             return;
         }
-        let Request { conn, session, xid, op, body, ids, .. } = request;
-        let asked = Asked { session, cxid: xid, ids: &ids, origin: Origin::Client { conn, xid } };
-        self.propose(now, tree, asked, |cx| Some(ops::prepare(cx, op, &body)));
-        if op == OpCode::CloseSession {
+        let (session, closes) = (request.session, request.op == OpCode::CloseSession);
+        if let Role::Learning(learning) = &mut self.role {
+            learning.forward(request);
+        } else {
+            let Request { conn, session, xid, op, body, ids, .. } = request;
+            let origin = Origin::Client { conn, xid };
+            let asked = Asked { session, cxid: xid, ids: &ids, check: Ok(()), origin };
+            self.propose(now, tree, asked, |cx| Some(ops::prepare(cx, op, &body)));
+        }
+        if closes {
             self.sessions.set_closing(session);
         }
     }
@@ -131,23 +213,33 @@ impl Pipeline {
             && !matches!(request.op, OpCode::Ping | OpCode::CloseSession)
     }
 
+    /// Whoever proposes ends what has had its time. A learner leaves that to its leader.
     fn tick(&mut self, now: Now, tree: &Tree) {
+        if !matches!(self.role, Role::Leading(_)) {
+            return;
+        }
         for session in self.sessions.expire(now.mono_ms - TOUCH_FLUSH_MS) {
             self.counts.sessions_expired += 1;
-            self.propose(now, tree, Asked::by_server(session, Origin::Server), |cx| {
+            self.propose(now, tree, Asked::by_server(session, Origin::Elsewhere), |cx| {
                 Some(ops::prepare_close_session(cx))
             });
         }
         for path in self.reaper.due(now, tree) {
             // What has children or is gone by now is left alone.
-            self.propose(now, tree, Asked::by_server(SessionId::NONE, Origin::Server), |cx| {
+            self.propose(now, tree, Asked::by_server(SessionId::NONE, Origin::Elsewhere), |cx| {
                 ops::prepare_delete_container(cx, &path).ok()
             });
         }
     }
 
-    /// Puts something behind the session's last txn in flight.
-    fn wait(&mut self, session: SessionId, waiting: Waiting) {
+    /// Puts something behind what the session has asked for before.
+    pub(super) fn wait(&mut self, session: SessionId, waiting: Waiting) {
+        if let Role::Learning(learning) = &mut self.role
+            && let Some(asked) = learning.last_asked(session)
+        {
+            asked.behind.push(waiting);
+            return;
+        }
         if let Some(serial) = self.last_of_session.get(&session)
             && let Ok(at) = usize::try_from(serial - self.first_serial)
             && let Some(in_flight) = self.in_flight.get_mut(at)
@@ -159,23 +251,28 @@ impl Pipeline {
     }
 
     /// Checks a write against everything before it, gives it its zxid and its place in the log.
-    fn propose(
+    pub(super) fn propose(
         &mut self,
         now: Now,
         tree: &Tree,
         asked: Asked<'_>,
         prepare: impl FnOnce(&mut PrepareCx<'_>) -> Option<Prepared>,
     ) {
-        let Asked { session, cxid, ids, origin } = asked;
+        let Asked { session, cxid, ids, check, origin } = asked;
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.exhausted() {
+            return;
+        }
+        let broadcast = &mut leading.broadcast;
         let prepared = prepare(&mut PrepareCx {
             tree,
             outstanding: &mut self.outstanding,
             session,
             ids,
-            zxid: self.broadcast.proposed().next(),
+            zxid: broadcast.proposed().next(),
             time_ms: now.wall_ms,
             config: &self.config.ops,
-            sessions: &OpenSessions(&self.sessions),
+            sessions: &Checked(check),
         });
         let Some(prepared) = prepared else { return };
         if let Some(note) = prepared.note
@@ -183,15 +280,13 @@ impl Pipeline {
         {
             self.quota_notes.push(*note);
         }
-        let zxid = if prepared.takes_zxid { self.broadcast.propose() } else { self.broadcast.proposed() };
+        // In an ensemble every txn has a number of its own: others tell by it what they have.
+        let takes_zxid = prepared.takes_zxid || leading.learners.is_some();
+        let zxid = if takes_zxid { broadcast.propose() } else { broadcast.proposed() };
         let digest = prepared.digest.map(|value| (DIGEST_VERSION, value));
         let txn = Txn { session, cxid, zxid, time_ms: now.wall_ms, body: prepared.body, digest };
-        if self.log.ends.is_empty() {
-            self.log.first = zxid;
-        }
-        self.log.last = zxid;
-        txn.write(self.config.txn_format, &mut self.log.bytes);
-        self.log.ends.push(self.log.bytes.len());
+        let format = self.config.txn_format;
+        self.log.push(zxid, |out| txn.write(format, out));
         if session != SessionId::NONE {
             let serial = self.first_serial + self.in_flight.len() as u64;
             self.last_of_session.insert(session, serial);

@@ -1,13 +1,15 @@
 //! What goes out: applied txns, fired watches, answers.
 
-use super::{ConnWatches, Deliveries, InFlight, Origin, Pipeline, Request, Then, Waiting};
+use super::{
+    ConnWatches, Deliveries, InFlight, Origin, Pipeline, Reattach, Request, Then, Waiting, role::Role,
+};
 use super::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
 use crate::{
     auth,
     ops::{self, ReadCx},
-    session::{PASSWORD_LEN, password},
-    tree::{OpResult, Tree},
-    types::{ConnId, ErrorCode, OpCode, Perms, SessionId, TxnBody, Zxid},
+    session::{Holder, PASSWORD_LEN, password},
+    tree::{DIGEST_VERSION, OpResult, Tree},
+    types::{ConnId, ErrorCode, OpCode, Perms, SessionId, SubTxn, TxnBody, Zxid},
     watch::WatchManager,
 };
 
@@ -28,7 +30,7 @@ impl Pipeline {
         while let Some(waiting) = self.ready.pop_front() {
             self.answer(waiting, tree, watches, out);
         }
-        let committed = self.broadcast.committed();
+        let committed = self.committed();
         for _ in 0..txns_max {
             if self.in_flight.front().is_none_or(|f| f.txn.zxid > committed) {
                 break;
@@ -61,38 +63,45 @@ impl Pipeline {
         );
         self.outstanding.applied(zxid);
         self.counts.commits += 1;
-        if let Some((_, expected)) = txn.digest
+        if let Some((DIGEST_VERSION, expected)) = txn.digest
             && tree.digest_enabled()
             && expected != tree.digest()
         {
             self.counts.digest_mismatches += 1;
         }
-        let config = &self.config.ops.auth;
-        let notifications = &mut self.counts.notifications;
-        watches.trigger_as(&self.effects, zxid, |conn, ids, event, acl| {
-            if auth::check_acl(acl, Perms::READ, ids, config) {
-                *notifications += 1;
-                out.push(conn, 0, zxid, Then::Nothing, |bytes| {
-                    write_notification_frame(bytes, zxid, event.kind.code(), event.path);
-                });
-            }
-        });
+        if !matches!(self.role, Role::Waiting { .. }) {
+            let config = &self.config.ops.auth;
+            let notifications = &mut self.counts.notifications;
+            watches.trigger_as(&self.effects, zxid, |conn, ids, event, acl| {
+                if auth::check_acl(acl, Perms::READ, ids, config) {
+                    *notifications += 1;
+                    out.push(conn, 0, zxid, Then::Nothing, |bytes| {
+                        write_notification_frame(bytes, zxid, event.kind.code(), event.path);
+                    });
+                }
+            });
+        }
         let mut closed = None;
         match &txn.body {
-            TxnBody::CreateSession { .. } => self.sessions.confirm(session),
-            TxnBody::CloseSession { .. } => {
-                closed = self.sessions.owner(session);
-                self.sessions.remove(session);
-            }
+            TxnBody::CreateSession { timeout_ms } => self.sessions.confirm(session, *timeout_ms),
+            TxnBody::CloseSession { .. } => closed = self.sessions.remove(session),
             _ => {}
         }
         if self.last_of_session.get(&session) == Some(&serial) {
             self.last_of_session.remove(&session);
         }
         match origin {
-            Origin::Server => {}
+            Origin::Elsewhere => {}
             Origin::Connect { conn, timeout_ms, has_read_only_byte } => {
-                established(out, conn, session, timeout_ms, has_read_only_byte, zxid);
+                if matches!(txn.body, TxnBody::CreateSession { .. }) {
+                    established(out, conn, session, timeout_ms, has_read_only_byte, zxid);
+                } else {
+                    self.sessions.remove(session);
+                    refused(out, conn, has_read_only_byte, zxid);
+                }
+            }
+            Origin::Client { conn, .. } if is_moved(&txn.body) => {
+                out.push(conn, 0, zxid, Then::Close, |_| {});
             }
             Origin::Client { conn, xid } => {
                 out.push(conn, 1, zxid, Then::Nothing, |bytes| {
@@ -101,24 +110,26 @@ impl Pipeline {
             }
         }
         for waiting in behind {
+            if let Waiting::Sync(request) = &waiting
+                && self.last_of_session.get(&request.session) == Some(&serial)
+            {
+                self.last_of_session.remove(&request.session);
+            }
             self.answer(waiting, tree, watches, out);
         }
-        if let Some(conn) = closed {
+        if let Some(Holder::Conn(conn)) = closed {
             out.push(conn, 0, zxid, Then::Close, |_| {});
         }
     }
 
     fn answer(&mut self, waiting: Waiting, tree: &Tree, watches: &mut WatchManager, out: &mut Deliveries) {
         match waiting {
-            Waiting::Read(request) => self.read(&request, tree, watches, out),
-            Waiting::Reattach { conn, session, timeout_ms, has_read_only_byte } => {
+            Waiting::Read(request) | Waiting::Sync(request) => self.read(&request, tree, watches, out),
+            Waiting::Reattach(Reattach { conn, session, timeout_ms, has_read_only_byte }) => {
                 established(out, conn, session, timeout_ms, has_read_only_byte, tree.last_zxid());
             }
             Waiting::Refuse { conn, has_read_only_byte } => {
-                out.push(conn, 0, tree.last_zxid(), Then::Close, |bytes| {
-                    let read_only = has_read_only_byte.then_some(false);
-                    write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
-                });
+                refused(out, conn, has_read_only_byte, tree.last_zxid());
             }
             Waiting::Refused { conn, xid, error } => {
                 let (zxid, err) = (tree.last_zxid(), error.code());
@@ -172,4 +183,21 @@ fn established(
         let read_only = has_read_only_byte.then_some(false);
         write_connect_frame(bytes, timeout_ms, session, &password(session), read_only);
     });
+}
+
+fn refused(out: &mut Deliveries, conn: ConnId, has_read_only_byte: bool, zxid: Zxid) {
+    out.push(conn, 0, zxid, Then::Close, |bytes| {
+        let read_only = has_read_only_byte.then_some(false);
+        write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
+    });
+}
+
+/// Whether the leader says that the session of the request is held by another server.
+fn is_moved(body: &TxnBody) -> bool {
+    const MOVED: SubTxn = SubTxn::Error { code: ErrorCode::SessionMoved as i32 };
+    match body {
+        TxnBody::One(sub) => *sub == MOVED,
+        TxnBody::Multi(subs) => subs.contains(&MOVED),
+        TxnBody::CreateSession { .. } | TxnBody::CloseSession { .. } => false,
+    }
 }

@@ -1,4 +1,7 @@
-use crate::types::{ConnId, Id, OpCode, SessionId, Zxid};
+use crate::{
+    types::{ConnId, Id, LinkId, OpCode, ServerId, SessionId, Zxid},
+    zab,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ pub struct Now {
     pub wall_ms: i64,
 }
 
-/// What reaches the pipeline.
+/// What reaches the pipeline. What does not belong to its role is ignored: it is from a role that is over.
 #[derive(Debug)]
 pub enum Input {
     /// The first packet of a connection.
@@ -32,6 +35,107 @@ pub enum Input {
     Durable(Zxid),
     /// Time has passed: expire sessions, remove containers.
     Tick,
+
+    /// To a learner: append this to the log. Each is the next one.
+    Proposed {
+        /// Its number.
+        zxid: Zxid,
+        /// What the log keeps.
+        entry: Bytes,
+    },
+    /// To a learner: everything up to this is committed. It has been proposed before.
+    Committed(Zxid),
+    /// To a learner: its oldest sync is through.
+    Synced,
+    /// To a learner: what its leader says of a session that is to be taken up here.
+    Revalidated {
+        /// Which.
+        session: SessionId,
+        /// Whether it lives, and is this server's from now on.
+        valid: bool,
+    },
+
+    /// To a leader: a member has everything up to this on stable storage.
+    Acked {
+        /// Which member. Its own acknowledgement is [`Durable`](Self::Durable).
+        member: ServerId,
+        /// What.
+        zxid: Zxid,
+    },
+    /// To a leader: a request of a learner's client.
+    Forwarded {
+        /// From where.
+        link: LinkId,
+        /// What is asked.
+        request: zab::Request,
+    },
+    /// To a leader: a client has come to a learner with its session. Answered by [`ToLearner::Revalidated`].
+    Revalidate {
+        /// To which learner.
+        link: LinkId,
+        /// Which session.
+        session: SessionId,
+        /// Its timeout there, ms.
+        timeout_ms: i32,
+    },
+    /// To a leader: sessions that a learner has heard from, with their timeouts in ms.
+    TouchedAt {
+        /// Where.
+        link: LinkId,
+        /// Which.
+        sessions: Vec<(SessionId, i32)>,
+    },
+    /// To a leader: it still led after [`ToLearner::Barrier`] of this number was asked for.
+    BarrierPassed(u64),
+    /// To a leader: the learner is gone. Nothing more will come from it, nothing more is sent to it.
+    LinkGone {
+        /// Which.
+        link: LinkId,
+    },
+}
+
+/// What a learner has to tell its leader, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToLeader {
+    /// A client's request that only the leader can answer.
+    Forward(zab::Request),
+    /// A client wants to take up a session: does it live? Answered by [`Input::Revalidated`], in order for each
+    /// session.
+    Revalidate {
+        /// Which.
+        session: SessionId,
+        /// Its timeout from now on, ms.
+        timeout_ms: i32,
+    },
+    /// Sessions that were heard from, each once, with their timeouts in ms.
+    Touched(Vec<(SessionId, i32)>),
+}
+
+/// What a leader has to tell its learners, in this order. The order is binding: learners match answers with what they
+/// asked by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToLearner {
+    /// Everybody: commit up to this. The proposals were in [`take_log`](super::Pipeline::take_log) before. This, and not
+    /// [`committed`](super::Pipeline::committed), says when COMMITs are sent: a learner that gets the COMMIT of a
+    /// write before the SYNC of an earlier sync takes the one for the other.
+    Committed(Zxid),
+    /// One learner: its oldest sync is through.
+    Synced {
+        /// Which.
+        link: LinkId,
+    },
+    /// One learner: an answer about a session.
+    Revalidated {
+        /// Which learner.
+        link: LinkId,
+        /// Which session.
+        session: SessionId,
+        /// Whether it lives.
+        valid: bool,
+    },
+    /// Nobody in particular: confirm by a quorum that this server still leads, then say [`Input::BarrierPassed`] with
+    /// this number. There is one at a time.
+    Barrier(u64),
 }
 
 /// The first packet of a connection, already decoded and bounded.
@@ -167,30 +271,5 @@ impl Deliveries {
             return;
         }
         worker.items.push(Delivery { conn, len, answered, zxid, then });
-    }
-}
-
-/// Txn entries that are to be appended to the log and forced as one. An entry is what a PROPOSAL carries too; the
-/// log puts its own frame (checksum, length, end mark) around each.
-#[derive(Debug, Default)]
-pub struct LogBatch {
-    /// The entries, one after another.
-    pub bytes: Vec<u8>,
-    /// Where each ends in `bytes`.
-    pub ends: Vec<usize>,
-    /// Zxid of the first.
-    pub first: Zxid,
-    /// Zxid of the last.
-    pub last: Zxid,
-}
-
-impl LogBatch {
-    /// The entries in order.
-    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
-        self.ends.iter().scan(0, |start, &end| {
-            let entry = &self.bytes[*start..end];
-            *start = end;
-            Some(entry)
-        })
     }
 }

@@ -1,29 +1,45 @@
 //! The write path of the server, without I/O: check, propose, commit, apply, reply.
 //!
+//! The same pipeline is that of a standalone server, of a leader and of a learner; which of them it is changes with
+//! [`lead`](Pipeline::lead), [`learn`](Pipeline::learn) and [`retire`](Pipeline::retire). A leader proposes what its own
+//! clients and those of its learners ask for. A learner hands up what only the leader can do, and answers its client
+//! when the txn of that request comes back to it.
+//!
 //! One thread owns a [`Pipeline`]. It hands in [`Input`]s, sends what [`Pipeline::take_log`] gives to the log,
 //! tells it when that is on stable storage, and lets it [apply](Pipeline::apply) what has been committed while it
 //! holds the tree exclusively. What clients are to be told comes out as [`Deliveries`].
 //!
 //! Invariants: a reply of a write leaves only after its log record is forced; txns are applied in zxid order, each
 //! once; answers of one connection leave in the order of its requests; a read is answered after its own session's
-//! earlier writes and before its later ones.
+//! earlier writes and before its later ones. What comes out of a role that is over is applied, but nobody is told.
 //!
 //! Upstream counterpart: `PrepRequestProcessor`, `SyncRequestProcessor`, `CommitProcessor`,
-//! `FinalRequestProcessor`. Start reading at [`Pipeline::accept`].
+//! `FinalRequestProcessor`; of an ensemble `ProposalRequestProcessor`, `FollowerRequestProcessor` and
+//! `ObserverRequestProcessor`. Start reading at [`Pipeline::accept`].
 
 mod accept;
 mod apply;
 mod config;
+mod fault;
 mod io;
+mod learner;
+mod log;
 mod reaper;
+mod remote;
 mod reply;
+mod role;
+mod sync;
 mod watches;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{PipelineConfig, ReaperConfig};
-pub use io::{Connect, Deliveries, Delivery, Input, LogBatch, Now, Request, Then, WorkerDeliveries};
+pub use fault::PipelineFault;
+pub use io::{
+    Connect, Deliveries, Delivery, Input, Now, Request, Then, ToLeader, ToLearner, WorkerDeliveries,
+};
+pub use log::LogBatch;
 pub use reply::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
 pub use watches::ConnWatches;
 
@@ -32,10 +48,11 @@ use crate::{
     session::{SessionIds, SessionTracker},
     tree::Effects,
     types::{ConnId, ErrorCode, SessionId, Txn, Zxid},
-    zab::{Broadcast, Quorum},
 };
 use hashbrown::HashMap;
+use log::LogBuffer;
 use reaper::Reaper;
+use role::Role;
 use std::collections::VecDeque;
 
 /// The longest time for which a worker may keep a session's sign of life to itself, ms.
@@ -64,8 +81,8 @@ enum Origin {
     Connect { conn: ConnId, timeout_ms: i32, has_read_only_byte: bool },
     /// A client's request.
     Client { conn: ConnId, xid: i32 },
-    /// The server itself.
-    Server,
+    /// The server itself, or a client of another server, which answers it.
+    Elsewhere,
 }
 
 /// What needs no txn but has its place in the order.
@@ -73,14 +90,25 @@ enum Origin {
 enum Waiting {
     /// A read.
     Read(Request),
+    /// A sync that is through, in an ensemble.
+    Sync(Request),
     /// A request that is not executed: its session's end had begun, or it waited too long.
     Refused { conn: ConnId, xid: i32, error: ErrorCode },
     /// A session taken up by a new connection.
-    Reattach { conn: ConnId, session: SessionId, timeout_ms: i32, has_read_only_byte: bool },
+    Reattach(Reattach),
     /// A session that cannot be taken up.
     Refuse { conn: ConnId, has_read_only_byte: bool },
     /// A connection that is to be closed without a word.
     Close { conn: ConnId },
+}
+
+/// A connection that takes up a session.
+#[derive(Debug)]
+struct Reattach {
+    conn: ConnId,
+    session: SessionId,
+    timeout_ms: i32,
+    has_read_only_byte: bool,
 }
 
 /// Counts of what the pipeline has done.
@@ -105,16 +133,20 @@ pub struct Pipeline {
     config: PipelineConfig,
     ids: SessionIds,
     sessions: SessionTracker,
-    broadcast: Broadcast,
+    role: Role,
+    /// The last zxid known to be on stable storage.
+    durable: Zxid,
     outstanding: Outstanding,
     in_flight: VecDeque<InFlight>,
     /// Serial number of the first of `in_flight`.
     first_serial: u64,
     /// Serial number of each session's last txn in flight.
     last_of_session: HashMap<SessionId, u64>,
+    /// Sessions with a sync that is not through, and what they asked for since. Always empty when standalone.
+    held: HashMap<SessionId, VecDeque<Request>>,
     /// What waits for nothing.
     ready: VecDeque<Waiting>,
-    log: LogBatch,
+    log: LogBuffer,
     reaper: Reaper,
     cache: ResponseCache,
     effects: Effects,
@@ -123,25 +155,28 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline that continues after `last`, with the sessions that the files know; their time begins anew.
+    /// A standalone server that continues after `last`, with the sessions that the files know; their time begins anew.
     pub fn new(config: PipelineConfig, sessions: &[(SessionId, i32)], last: Zxid, now: Now) -> Self {
-        let mut ids = SessionIds::new(config.server, now.wall_ms);
-        let mut tracker = SessionTracker::new(config.tick_ms);
-        for (session, timeout_ms) in sessions {
-            ids.avoid(*session);
-            tracker.add(*session, *timeout_ms, now.mono_ms);
-            tracker.confirm(*session);
-        }
+        let role = Role::alone(config.server, last);
+        let mut pipeline = Self::with_role(config, role, last, now);
+        pipeline.sessions = role::tracker(pipeline.config.tick_ms, sessions, Some(now));
+        pipeline.avoid(sessions);
+        pipeline
+    }
+
+    fn with_role(config: PipelineConfig, role: Role, last: Zxid, now: Now) -> Self {
         Self {
-            ids,
-            sessions: tracker,
-            broadcast: Broadcast::new(Quorum::majority([config.server]), last),
+            ids: SessionIds::new(config.server, now.wall_ms),
+            sessions: SessionTracker::without_time(config.tick_ms),
+            role,
+            durable: last,
             outstanding: Outstanding::new(config.ops.owner_rules),
             in_flight: VecDeque::new(),
             first_serial: 0,
             last_of_session: HashMap::new(),
+            held: HashMap::new(),
             ready: VecDeque::new(),
-            log: LogBatch::default(),
+            log: LogBuffer::default(),
             reaper: Reaper::new(config.reaper, now),
             cache: ResponseCache::new(CACHE_LISTS_MAX, CACHE_BYTES_MAX),
             effects: Effects::default(),
@@ -151,16 +186,22 @@ impl Pipeline {
         }
     }
 
+    /// Makes sure that none of these numbers is given to a new session.
+    fn avoid(&mut self, sessions: &[(SessionId, i32)]) {
+        for (session, _) in sessions {
+            self.ids.avoid(*session);
+        }
+    }
+
     /// Log entries since the last call. They are to be appended in order and forced; then comes
     /// [`Input::Durable`] with the last zxid.
     pub fn take_log(&mut self) -> Option<LogBatch> {
-        (!self.log.ends.is_empty()).then(|| std::mem::take(&mut self.log))
+        self.log.take()
     }
 
     /// Whether [`apply`](Self::apply) has something to do.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-            || self.in_flight.front().is_some_and(|f| f.txn.zxid <= self.broadcast.committed())
+        !self.ready.is_empty() || self.in_flight.front().is_some_and(|f| f.txn.zxid <= self.committed())
     }
 
     /// Txns checked but not applied yet.

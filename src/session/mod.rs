@@ -13,4 +13,4 @@ mod tracker;
 
 pub use ids::SessionIds;
 pub use password::{PASSWORD_LEN, check_password, password};
-pub use tracker::{SessionState, SessionTracker};
+pub use tracker::{Holder, SessionState, SessionTracker};

@@ -1,4 +1,4 @@
-use crate::types::{ConnId, SessionId};
+use crate::types::{ConnId, ErrorCode, LinkId, SessionId};
 use hashbrown::HashMap;
 use std::{
     collections::BTreeMap,
@@ -37,10 +37,21 @@ struct Session {
     deadline_ms: i64,
     /// The deadline under which `buckets` lists it; never later than `deadline_ms`.
     listed_ms: i64,
-    owner: Option<ConnId>,
+    holder: Option<Holder>,
     closing: bool,
     /// Its createSession has been applied.
     confirmed: bool,
+}
+
+/// Where the client of a session is connected.
+///
+/// Upstream counterpart: the owner in `SessionTrackerImpl`, where all connections of a leader are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// To this server.
+    Conn(ConnId),
+    /// To the learner at the other end of this link.
+    Link(LinkId),
 }
 
 /// What is known of a session.
@@ -50,8 +61,8 @@ pub enum SessionState {
     Open {
         /// Its timeout in ms.
         timeout_ms: i32,
-        /// The connection that carries it.
-        owner: Option<ConnId>,
+        /// Where its client is.
+        holder: Option<Holder>,
     },
     /// Its end is under way.
     Closing,
@@ -67,6 +78,8 @@ pub enum SessionState {
 #[derive(Debug)]
 pub struct SessionTracker {
     tick_ms: i64,
+    /// Whether sessions expire here. A learner leaves that to its leader.
+    expires: bool,
     sessions: HashMap<SessionId, Session, BuildHasherDefault<Spread>>,
     buckets: BTreeMap<i64, Vec<SessionId>>,
 }
@@ -78,7 +91,17 @@ impl SessionTracker {
     /// When the tick is not positive.
     pub fn new(tick_ms: i64) -> Self {
         assert!(tick_ms > 0, "a tick takes time");
-        Self { tick_ms, sessions: HashMap::default(), buckets: BTreeMap::new() }
+        Self { tick_ms, expires: true, sessions: HashMap::default(), buckets: BTreeMap::new() }
+    }
+
+    /// No sessions, and none will expire: what a learner knows of the sessions of an ensemble.
+    ///
+    /// Upstream counterpart: `LearnerSessionTracker`.
+    ///
+    /// # Panics
+    /// When the tick is not positive.
+    pub fn without_time(tick_ms: i64) -> Self {
+        Self { expires: false, ..Self::new(tick_ms) }
     }
 
     /// Number of sessions, those being closed included.
@@ -106,29 +129,32 @@ impl SessionTracker {
                 created_timeout_ms: timeout_ms,
                 deadline_ms,
                 listed_ms: deadline_ms,
-                owner: None,
+                holder: None,
                 closing: false,
                 confirmed: false,
             },
         );
-        self.buckets.entry(deadline_ms).or_default().push(id);
-    }
-
-    /// The session's createSession has been applied: from now on it belongs into snapshots.
-    pub fn confirm(&mut self, id: SessionId) {
-        if let Some(s) = self.sessions.get_mut(&id) {
-            s.confirmed = true;
+        if self.expires {
+            self.buckets.entry(deadline_ms).or_default().push(id);
         }
     }
 
-    /// The connection that carries the session, also while the session is closing.
-    pub fn owner(&self, id: SessionId) -> Option<ConnId> {
-        self.sessions.get(&id).and_then(|s| s.owner)
+    /// The session's createSession, with this timeout, has been applied: from now on it belongs into snapshots. One
+    /// that was not known is from now on.
+    pub fn confirm(&mut self, id: SessionId, timeout_ms: i32) {
+        if let Some(s) = self.sessions.get_mut(&id) {
+            s.confirmed = true;
+            s.created_timeout_ms = timeout_ms;
+        } else {
+            self.add(id, timeout_ms, 0);
+            self.confirm(id, timeout_ms);
+        }
     }
 
-    /// Forgets a session. Its place in the expiry lists is dropped when their turn comes.
-    pub fn remove(&mut self, id: SessionId) {
-        self.sessions.remove(&id);
+    /// Forgets a session and answers where its client was. Its place in the expiry lists is dropped when their turn
+    /// comes.
+    pub fn remove(&mut self, id: SessionId) -> Option<Holder> {
+        self.sessions.remove(&id).and_then(|s| s.holder)
     }
 
     /// What is known of a session.
@@ -136,7 +162,7 @@ impl SessionTracker {
         match self.sessions.get(&id) {
             None => SessionState::Unknown,
             Some(s) if s.closing => SessionState::Closing,
-            Some(s) => SessionState::Open { timeout_ms: s.timeout_ms, owner: s.owner },
+            Some(s) => SessionState::Open { timeout_ms: s.timeout_ms, holder: s.holder },
         }
     }
 
@@ -152,17 +178,59 @@ impl SessionTracker {
         }
     }
 
-    /// From now on this connection carries the session; answers which one did before.
-    pub fn set_owner(&mut self, id: SessionId, owner: ConnId) -> Option<ConnId> {
-        self.sessions.get_mut(&id).and_then(|s| s.owner.replace(owner)).filter(|old| *old != owner)
+    /// The session was heard from at this time by somebody who reckons with this timeout. Answers whether it lives.
+    pub fn touch_for(&mut self, id: SessionId, heard_ms: i64, timeout_ms: i32) -> bool {
+        let tick_ms = self.tick_ms;
+        match self.sessions.get_mut(&id) {
+            Some(s) if !s.closing => {
+                s.deadline_ms = s.deadline_ms.max(deadline(tick_ms, heard_ms, timeout_ms));
+                true
+            }
+            _ => false,
+        }
     }
 
-    /// The connection is gone; the session lives on without one unless another has taken it up.
-    pub fn drop_owner(&mut self, id: SessionId, owner: ConnId) {
+    /// The timeout of a session that lives, ms.
+    pub fn timeout_ms(&self, id: SessionId) -> Option<i32> {
+        self.sessions.get(&id).filter(|s| !s.closing).map(|s| s.timeout_ms)
+    }
+
+    /// From now on the session is held here; answers where it was before.
+    pub fn set_holder(&mut self, id: SessionId, holder: Holder) -> Option<Holder> {
+        self.sessions.get_mut(&id).and_then(|s| s.holder.replace(holder)).filter(|old| *old != holder)
+    }
+
+    /// A write of the session comes from here, at this time. A session without a holder is held here from now on.
+    ///
+    /// Upstream counterpart: `SessionTrackerImpl.checkSession`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SessionExpired`] when it does not live, [`ErrorCode::SessionMoved`] when it is held elsewhere.
+    pub fn hold(&mut self, id: SessionId, holder: Holder, now_ms: i64) -> Result<(), ErrorCode> {
+        let tick_ms = self.tick_ms;
+        let s = self.sessions.get_mut(&id).filter(|s| !s.closing).ok_or(ErrorCode::SessionExpired)?;
+        if *s.holder.get_or_insert(holder) != holder {
+            return Err(ErrorCode::SessionMoved);
+        }
+        s.deadline_ms = s.deadline_ms.max(deadline(tick_ms, now_ms, s.timeout_ms));
+        Ok(())
+    }
+
+    /// The client is not there any more; the session lives on without a holder unless another has taken it up.
+    pub fn drop_holder(&mut self, id: SessionId, holder: Holder) {
         if let Some(s) = self.sessions.get_mut(&id)
-            && s.owner == Some(owner)
+            && s.holder == Some(holder)
         {
-            s.owner = None;
+            s.holder = None;
+        }
+    }
+
+    /// A learner is gone: none of its sessions has a holder. Takes time in proportion to the number of sessions.
+    pub fn drop_link(&mut self, link: LinkId) {
+        for s in self.sessions.values_mut() {
+            if s.holder == Some(Holder::Link(link)) {
+                s.holder = None;
+            }
         }
     }
 
@@ -213,11 +281,11 @@ impl SessionTracker {
         all
     }
 
-    /// Sessions by the time at which they expire, for the `dump` word.
+    /// Sessions by the time at which they expire, for the `dump` word. Nothing where none expire.
     pub fn by_deadline(&self) -> BTreeMap<i64, Vec<SessionId>> {
         let mut map: BTreeMap<i64, Vec<SessionId>> = BTreeMap::new();
         for (id, s) in &self.sessions {
-            if !s.closing {
+            if self.expires && !s.closing {
                 map.entry(s.deadline_ms).or_default().push(*id);
             }
         }
@@ -254,11 +322,38 @@ mod tests {
     fn a_connection_that_lost_its_session_does_not_take_it_from_the_new_owner() {
         let mut t = SessionTracker::new(1000);
         let (old, new) = (ConnId { worker: 0, serial: 1 }, ConnId { worker: 1, serial: 1 });
+        let (old, new) = (Holder::Conn(old), Holder::Conn(new));
         t.add(SessionId(1), 2500, 0);
-        assert_eq!(t.set_owner(SessionId(1), old), None);
-        assert_eq!(t.set_owner(SessionId(1), new), Some(old));
-        t.drop_owner(SessionId(1), old);
-        assert_eq!(t.state(SessionId(1)), SessionState::Open { timeout_ms: 2500, owner: Some(new) });
+        assert_eq!(t.set_holder(SessionId(1), old), None);
+        assert_eq!(t.set_holder(SessionId(1), new), Some(old));
+        t.drop_holder(SessionId(1), old);
+        assert_eq!(t.state(SessionId(1)), SessionState::Open { timeout_ms: 2500, holder: Some(new) });
+    }
+
+    #[test]
+    fn a_session_without_a_holder_is_held_by_the_first_that_writes_for_it() {
+        let mut t = SessionTracker::new(1000);
+        let (one, two) = (Holder::Link(LinkId(1)), Holder::Link(LinkId(2)));
+        assert_eq!(t.hold(SessionId(1), one, 0), Err(ErrorCode::SessionExpired));
+        t.add(SessionId(1), 2500, 0);
+        assert_eq!(t.hold(SessionId(1), one, 0), Ok(()));
+        assert_eq!(t.hold(SessionId(1), two, 0), Err(ErrorCode::SessionMoved));
+        t.drop_link(LinkId(1));
+        assert_eq!(t.hold(SessionId(1), two, 5000), Ok(()));
+        assert!(t.expire(7999).is_empty(), "a write is a sign of life");
+        t.set_closing(SessionId(1));
+        assert_eq!(t.hold(SessionId(1), two, 0), Err(ErrorCode::SessionExpired));
+    }
+
+    #[test]
+    fn nothing_expires_where_there_is_no_time_and_nothing_is_kept_of_what_ended() {
+        let mut t = SessionTracker::without_time(1000);
+        t.confirm(SessionId(1), 2500);
+        t.confirm(SessionId(2), 3500);
+        assert!(t.expire(i64::MAX).is_empty());
+        assert_eq!(t.remove(SessionId(1)), None);
+        assert_eq!((t.confirmed(), t.next_deadline_ms()), (vec![(SessionId(2), 3500)], None));
+        assert!(t.by_deadline().is_empty());
     }
 
     #[test]

@@ -82,3 +82,7 @@ pub enum EpochKind {
     /// The epoch whose leader's state this member has. Durable before NEWLEADER is acknowledged.
     Current,
 }
+
+/// A connection from a learner to this server as its leader. Numbers are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);

@@ -14,7 +14,7 @@ mod txn;
 pub use acl::{Acl, AclList, Id, Perms, open_acl};
 pub use codes::{ErrorCode, OpCode};
 pub use host_port::HostPort;
-pub use ids::{ConnId, Epoch, EpochKind, ServerId, SessionId, Zxid};
+pub use ids::{ConnId, Epoch, EpochKind, LinkId, ServerId, SessionId, Zxid};
 pub use modes::{CreateMode, Owner, OwnerRules, TTL_MS_MAX};
 pub use path::{PathError, parent_and_name, validate_path};
 pub use quoll_jute::data::{Stat, StatPersisted};

@@ -1,12 +1,9 @@
+pub use crate::types::LinkId;
 use crate::{
     types::{Epoch, EpochKind, ServerId, SessionId, Zxid},
     zab::{Packet, Quorum, Request},
 };
 use bytes::Bytes;
-
-/// A connection from a learner. Numbers are never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
 
 /// What a leader has to know.
 #[derive(Clone, Debug)]

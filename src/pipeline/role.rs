@@ -1,0 +1,211 @@
+//! What a server is to its ensemble, and how that changes.
+
+use super::{
+    Now, Origin, Pipeline, PipelineConfig, PipelineFault, Reaper, ToLeader, ToLearner, learner::Learning,
+    remote::Learners,
+};
+use crate::{
+    ops::Outstanding,
+    session::SessionTracker,
+    types::{Epoch, ServerId, SessionId, Zxid},
+    zab::{Broadcast, Quorum},
+};
+
+/// The largest counter that is given out: the one after it would end the epoch.
+///
+/// Upstream counterpart: `Leader.propose` and its `XidRolloverException`.
+const COUNTER_MAX: u32 = u32::MAX - 1;
+
+/// What a server is to its ensemble.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// It has no leader. What the role before this one left behind is applied as it becomes durable.
+    Waiting {
+        /// The last txn in the log or on its way there.
+        last: Zxid,
+    },
+    /// It proposes.
+    Leading(Leading),
+    /// It does what its leader says.
+    Learning(Learning),
+}
+
+/// One that proposes: a standalone server, or the leader of an ensemble.
+#[derive(Debug)]
+pub(super) struct Leading {
+    pub(super) broadcast: Broadcast,
+    /// What it needs to know of its learners; `None` when it is standalone.
+    pub(super) learners: Option<Learners>,
+}
+
+impl Role {
+    /// That of a standalone server.
+    pub(super) fn alone(server: ServerId, last: Zxid) -> Self {
+        let broadcast = Broadcast::new(Quorum::majority([server]), last);
+        Role::Leading(Leading { broadcast, learners: None })
+    }
+}
+
+impl Leading {
+    /// Whether the epoch has no number left for another txn. A standalone server goes on into the next one.
+    pub(super) fn exhausted(&self) -> bool {
+        self.learners.is_some() && self.broadcast.proposed().counter() >= COUNTER_MAX
+    }
+}
+
+/// These sessions, applied and without a holder. They expire if a time is given from which to reckon.
+pub(super) fn tracker(tick_ms: i64, sessions: &[(SessionId, i32)], now: Option<Now>) -> SessionTracker {
+    let (mut tracker, now_ms) = match now {
+        Some(now) => (SessionTracker::new(tick_ms), now.mono_ms),
+        None => (SessionTracker::without_time(tick_ms), 0),
+    };
+    for (session, timeout_ms) in sessions {
+        tracker.add(*session, *timeout_ms, now_ms);
+        tracker.confirm(*session, *timeout_ms);
+    }
+    tracker
+}
+
+impl Pipeline {
+    /// A member of an ensemble that has no leader yet. Its tree is that after `last`, with these sessions.
+    pub fn waiting(config: PipelineConfig, sessions: &[(SessionId, i32)], last: Zxid, now: Now) -> Self {
+        let mut pipeline = Self::with_role(config, Role::Waiting { last }, last, now);
+        pipeline.sessions = tracker(pipeline.config.tick_ms, sessions, None);
+        pipeline.avoid(sessions);
+        pipeline
+    }
+
+    /// From now on it leads: proposals begin with the epoch's first number and need each of these quorums. The time of
+    /// all sessions begins anew, and nobody holds them.
+    ///
+    /// # Panics
+    /// When something is in flight, or without a quorum.
+    pub fn lead(&mut self, quorums: Vec<Quorum>, epoch: Epoch, now: Now) {
+        assert!(self.in_flight.is_empty(), "a role begins when the one before is over");
+        let alone = quorums.iter().all(|q| q.contains([self.config.server]));
+        let start = Zxid::new(epoch, 0);
+        self.sessions = tracker(self.config.tick_ms, &self.sessions.confirmed(), Some(now));
+        self.outstanding = Outstanding::new(self.config.ops.owner_rules);
+        self.reaper = Reaper::new(self.config.reaper, now);
+        let broadcast = Broadcast::of(quorums, start);
+        self.role = Role::Leading(Leading { broadcast, learners: Some(Learners::new(alone, start)) });
+    }
+
+    /// From now on it takes proposals and commits from a leader. Clients are not served yet.
+    ///
+    /// # Panics
+    /// When something is in flight.
+    pub fn learn(&mut self) {
+        assert!(self.in_flight.is_empty(), "a role begins when the one before is over");
+        self.role = Role::Learning(Learning::new(self.proposed()));
+    }
+
+    /// A learner that is in step with its leader: from now on clients are served.
+    pub fn serve(&mut self, _now: Now) {
+        if let Role::Learning(learning) = &mut self.role {
+            learning.serving = true;
+        }
+    }
+
+    /// The role is over. What is in flight is applied once it is on stable storage, committed or not: the log has it,
+    /// and the next leader decides what becomes of it. Nobody is told, neither answers nor watches, and what clients
+    /// still send is dropped: their connections are being closed.
+    ///
+    /// Until the tree is that of a leader again it may hold what is never committed, so nobody may read it.
+    pub fn retire(&mut self) {
+        self.role = Role::Waiting { last: self.proposed() };
+        for in_flight in &mut self.in_flight {
+            in_flight.origin = Origin::Elsewhere;
+            in_flight.behind.clear();
+        }
+        self.last_of_session.clear();
+        self.held.clear();
+        self.ready.clear();
+        self.quota_notes.clear();
+        // Sessions whose createSession is in flight are added again when that is applied.
+        self.sessions = tracker(self.config.tick_ms, &self.sessions.confirmed(), None);
+    }
+
+    /// The tree has been replaced by that after `last`, with these sessions. Nothing is in flight, and no clients are
+    /// served.
+    ///
+    /// # Panics
+    /// When something is in flight, or on a leader.
+    pub fn replace_state(&mut self, last: Zxid, sessions: &[(SessionId, i32)], _now: Now) {
+        assert!(self.in_flight.is_empty(), "a tree is replaced when nothing is in flight");
+        assert!(!matches!(self.role, Role::Leading(_)), "a leader's tree is the one that counts");
+        self.durable = last;
+        self.sessions = tracker(self.config.tick_ms, sessions, None);
+        self.avoid(sessions);
+        self.outstanding = Outstanding::new(self.config.ops.owner_rules);
+        match &mut self.role {
+            Role::Waiting { last: at } => *at = last,
+            Role::Learning(learning) => *learning = Learning::new(last),
+            Role::Leading(_) => {}
+        }
+    }
+
+    /// The last zxid that may be applied, and will be by [`apply`](Self::apply): committed by a quorum, or, without a
+    /// leader, on stable storage.
+    pub fn committed(&self) -> Zxid {
+        match &self.role {
+            Role::Waiting { .. } => self.durable,
+            Role::Leading(leading) => leading.broadcast.committed(),
+            Role::Learning(learning) => learning.committed,
+        }
+    }
+
+    /// The last zxid proposed, by this server or by its leader. That of a new leader is its epoch with counter 0.
+    pub fn proposed(&self) -> Zxid {
+        match &self.role {
+            Role::Waiting { last } => *last,
+            Role::Leading(leading) => leading.broadcast.proposed(),
+            Role::Learning(learning) => learning.appended,
+        }
+    }
+
+    /// Whether a leader has run out of numbers in its epoch: it proposes nothing more and has to give up.
+    pub fn counter_exhausted(&self) -> bool {
+        matches!(&self.role, Role::Leading(leading) if leading.exhausted())
+    }
+
+    /// Why a learner has to leave its leader, if it has to.
+    pub fn fault(&self) -> Option<&PipelineFault> {
+        match &self.role {
+            Role::Learning(learning) => learning.fault.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What a learner has to tell its leader since the last call. To be drained after every
+    /// [`accept`](Self::accept).
+    pub fn take_to_leader(&mut self) -> Vec<ToLeader> {
+        match &mut self.role {
+            Role::Learning(learning) => learning.take_out(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a leader has to tell its learners since the last call. To be drained after every
+    /// [`accept`](Self::accept), behind the proposals of [`take_log`](Self::take_log).
+    pub fn take_to_learners(&mut self) -> Vec<ToLearner> {
+        match &mut self.role {
+            Role::Leading(Leading { learners: Some(learners), .. }) => learners.take_out(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it serves clients.
+    pub(super) fn serves(&self) -> bool {
+        match &self.role {
+            Role::Waiting { .. } => false,
+            Role::Leading(_) => true,
+            Role::Learning(learning) => learning.serving,
+        }
+    }
+
+    /// Whether it is a member of an ensemble.
+    pub(super) fn has_peers(&self) -> bool {
+        !matches!(&self.role, Role::Leading(Leading { learners: None, .. }))
+    }
+}
