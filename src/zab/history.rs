@@ -2,8 +2,9 @@ use crate::types::Zxid;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// Bytes of committed txns that are kept for learners that come back, whatever their number.
-const BYTES_MAX: usize = 64 << 20;
+/// Bytes of committed txns that are kept for learners that come back, whatever their number. All of them may wait in
+/// the queue of one connection, so this stays well below what such a queue may hold.
+const BYTES_MAX: usize = 32 << 20;
 
 /// A txn as it goes over the wire and into the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

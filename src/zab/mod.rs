@@ -13,12 +13,14 @@ mod leader;
 mod learner;
 mod packet;
 mod quorum;
+#[cfg(test)]
+mod tests;
 
 pub use crate::types::EpochKind;
 pub use broadcast::Broadcast;
 pub use history::{History, Logged};
-pub use leader::{LeaderConfig, LeaderInput, LeaderOutput, LinkId};
-pub use learner::{LearnerConfig, LearnerInput, LearnerOutput};
+pub use leader::{Leader, LeaderConfig, LeaderInput, LeaderOutput, LearnerView, LinkId};
+pub use learner::{Learner, LearnerConfig, LearnerInput, LearnerOutput};
 pub use packet::{
     LearnerInfo, PROTOCOL_VERSION, Packet, PacketError, Request, Sender, epoch_start, write_proposal,
 };

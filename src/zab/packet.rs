@@ -332,6 +332,32 @@ impl Packet {
         }
     }
 
+    /// The packet's name in the protocol. Upstream counterpart: `Leader.getPacketType`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "REQUEST",
+            Self::Proposal { .. } => "PROPOSAL",
+            Self::Ack { .. } => "ACK",
+            Self::Commit { .. } => "COMMIT",
+            Self::Ping { .. } | Self::Pong { .. } => "PING",
+            Self::Revalidate { .. } | Self::Revalidated { .. } => "REVALIDATE",
+            Self::Sync => "SYNC",
+            Self::Inform { .. } => "INFORM",
+            Self::CommitAndActivate { .. } => "COMMITANDACTIVATE",
+            Self::InformAndActivate { .. } => "INFORMANDACTIVATE",
+            Self::NewLeader { .. } => "NEWLEADER",
+            Self::LearnerInfo { observer: false, .. } => "FOLLOWERINFO",
+            Self::LearnerInfo { observer: true, .. } => "OBSERVERINFO",
+            Self::UpToDate => "UPTODATE",
+            Self::Diff { .. } => "DIFF",
+            Self::Trunc { .. } => "TRUNC",
+            Self::Snap { .. } => "SNAP",
+            Self::LeaderInfo { .. } => "LEADERINFO",
+            Self::AckEpoch { .. } => "ACKEPOCH",
+            Self::Unknown { .. } => "packet of unknown type",
+        }
+    }
+
     /// The packet's bytes.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::new();

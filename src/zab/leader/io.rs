@@ -61,15 +61,26 @@ pub enum LeaderInput {
         /// The learner it is about.
         link: LinkId,
         /// The greatest zxid in the log that is not above the one asked for and of the same epoch, if the log goes on
-        /// from there without a gap and within the limit of its size.
+        /// from there without a gap and within the limit of its size. When the one asked for has counter 0, which no
+        /// txn has: itself, if the log begins before it. `None` otherwise.
         at: Option<Zxid>,
     },
-    /// Answer to [`LeaderOutput::BeginSnapshot`]: the tree as of `zxid` will be sent to the link, in its place.
+    /// Answer to [`LeaderOutput::BeginSnapshot`]: the tree as of `zxid` is seized.
+    ///
+    /// The first output of this step is the SNAP packet, as a `Send` to the link, and the driver puts the tree right
+    /// behind it, before it executes what follows. When the first output is anything else, the tree is not wanted any
+    /// more.
     SnapshotBegun {
         /// The learner it is for.
         link: LinkId,
         /// The tree's last txn.
         zxid: Zxid,
+    },
+    /// The last byte of the tree has left for the learner, which has `init_limit_ms` from now on to acknowledge. Until
+    /// then it is not given up for its silence: how long a tree takes to get through, only the transport knows.
+    SnapshotSent {
+        /// The learner.
+        link: LinkId,
     },
     /// Is this still the leader? Answered by [`LeaderOutput::BarrierPassed`] once a quorum has answered a PING that
     /// was sent afterwards. Never answered when it is not.
@@ -87,7 +98,8 @@ pub enum LeaderOutput {
         bytes: Bytes,
     },
     /// Send PROPOSAL and COMMIT of every txn in the log files after `after` and up to `through`, in its place among
-    /// what is sent to the link.
+    /// what is sent to the link. All of them are committed; `through` need not be forced here yet when the output
+    /// comes, so whoever reads the files has to wait until it is.
     SendLog {
         /// To whom.
         link: LinkId,
@@ -160,7 +172,7 @@ pub enum LeaderOutput {
     },
     /// The leader was one after [`LeaderInput::Barrier`] came in.
     BarrierPassed(u64),
-    /// It cannot lead any more.
+    /// It cannot lead any more: all links are to be closed, and it says nothing more.
     Resign {
         /// Why, for the operator.
         why: String,

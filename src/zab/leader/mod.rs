@@ -1,7 +1,343 @@
 //! A leader: discovery, synchronisation and broadcast towards its learners.
 //!
-//! Upstream counterpart: `Leader`, `LearnerHandler`. Start reading at [`LeaderInput`].
+//! The phases come in this order, and each of the first three has to end within `initLimit`:
+//!
+//! ```text
+//! Discovery   learners say which epoch they have promised to       until a quorum is there: a new, greater epoch
+//! Promise     learners promise to follow no older one              until a quorum has: the leader's history is it
+//! Sync        learners get that history, and acknowledge it        until a quorum has: the leader is established
+//! Broadcast   proposals and commits go out, acknowledgements come in
+//! ```
+//!
+//! A learner goes its own way through the same steps ([`link::Stage`]), whenever it comes.
+//!
+//! Invariants: an epoch is on disk before anybody hears of it; a link that has joined has been sent everything up to
+//! [`Leader::proposed`] and [`Leader::committed`], so that all of them can be sent the same bytes; after a resignation
+//! nothing is said any more.
+//!
+//! Upstream counterpart: `Leader`, `LearnerHandler`. Start reading at [`Leader::step`].
 
+mod broadcast;
 mod io;
+mod link;
+mod plan;
+mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use io::{LeaderConfig, LeaderInput, LeaderOutput, LinkId};
+pub use link::LearnerView;
+
+use super::{EpochKind, History, LearnerInfo, Logged, PROTOCOL_VERSION, Packet, epoch_start};
+use crate::types::{Epoch, ServerId, Zxid};
+use broadcast::Barrier;
+use link::{Link, Stage};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A member that was elected, towards its learners.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    config: LeaderConfig,
+    /// Its own epochs and last zxid when it was elected.
+    accepted: Epoch,
+    current: Epoch,
+    last: Zxid,
+    phase: Phase,
+    /// When the phase has to be over.
+    phase_until_ms: i64,
+    /// The greatest epoch that anybody has promised to.
+    accepted_max: Epoch,
+    /// The epoch it begins; decided with the end of discovery.
+    epoch: Epoch,
+    /// Who has promised to it. A promise outlives its connection.
+    promised: BTreeSet<ServerId>,
+    links: BTreeMap<LinkId, Link>,
+    /// Up to where joined links have been sent proposals, and commits; `None` before the first step.
+    sent: Option<(Zxid, Zxid)>,
+    /// What lies between the two. The history may have dropped it by the time it is committed here.
+    outstanding: VecDeque<Logged>,
+    next_ping_ms: i64,
+    next_check_ms: i64,
+    barriers: VecDeque<Barrier>,
+    now_ms: i64,
+    out: Vec<LeaderOutput>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Discovery,
+    Promise,
+    Sync,
+    Broadcast,
+    Resigned,
+}
+
+impl Leader {
+    /// A member with these epochs and this last txn was elected. It is alone until learners connect; the first step
+    /// should come at once, because a single voter is a quorum.
+    pub fn new(config: LeaderConfig, now_ms: i64, accepted: Epoch, current: Epoch, last: Zxid) -> Self {
+        Self {
+            phase_until_ms: now_ms + config.init_limit_ms,
+            config,
+            accepted,
+            current,
+            last,
+            phase: Phase::Discovery,
+            accepted_max: accepted,
+            epoch: Epoch(0),
+            promised: BTreeSet::new(),
+            links: BTreeMap::new(),
+            sent: None,
+            outstanding: VecDeque::new(),
+            next_ping_ms: 0,
+            next_check_ms: 0,
+            barriers: VecDeque::new(),
+            now_ms,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes an input at a time (ms, monotonic) and gives what is to be done, in order. `history` is that of the
+    /// member, with everything it has proposed and committed.
+    pub fn step(&mut self, now_ms: i64, history: &History, input: LeaderInput) -> Vec<LeaderOutput> {
+        if self.phase == Phase::Resigned {
+            return Vec::new();
+        }
+        self.now_ms = now_ms;
+        // The packet that announces a tree is the first output of its step, whatever else there is to say.
+        let seized = match input {
+            LeaderInput::SnapshotBegun { link, zxid } => self.announce_snapshot(link, zxid, history),
+            _ => None,
+        };
+        self.flush(history);
+        if self.phase == Phase::Resigned {
+            return std::mem::take(&mut self.out);
+        }
+        match input {
+            LeaderInput::Connected { link } => {
+                let limits = self.config.init_limit_ms + self.config.sync_limit_ms;
+                self.links.insert(link, Link::new(now_ms + self.config.init_limit_ms, now_ms + limits));
+            }
+            LeaderInput::Packet { link, packet } => self.packet(link, packet, history),
+            LeaderInput::Gone { link } => {
+                self.links.remove(&link);
+            }
+            LeaderInput::Tick => self.tick(),
+            LeaderInput::Proposed | LeaderInput::Committed(_) => {}
+            LeaderInput::LogProbed { link, at } => self.log_probed(link, at, history),
+            LeaderInput::SnapshotBegun { link, zxid } => {
+                if seized.is_some() {
+                    self.join(link, Vec::new(), zxid, true, history);
+                }
+            }
+            LeaderInput::SnapshotSent { link } => self.snapshot_sent(link),
+            LeaderInput::Barrier(id) => self.barrier(id),
+        }
+        self.advance(history);
+        if self.phase == Phase::Resigned {
+            self.links.clear();
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// When the next [`LeaderInput::Tick`] is wanted, ms.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        let links = self.links.values().filter_map(|l| l.deadline_ms).min();
+        let own = match self.phase {
+            Phase::Resigned => return None,
+            // Nobody has asked it anything yet: it may be a quorum by itself.
+            _ if self.sent.is_none() => self.now_ms,
+            Phase::Broadcast => self.next_ping_ms.min(self.next_check_ms),
+            _ => self.phase_until_ms,
+        };
+        Some(links.map_or(own, |at| at.min(own)))
+    }
+
+    /// The epoch it begins, once it is decided.
+    pub fn epoch(&self) -> Option<Epoch> {
+        (self.epoch != Epoch(0)).then_some(self.epoch)
+    }
+
+    /// Whether a quorum has its history, so that it proposes.
+    pub fn is_established(&self) -> bool {
+        self.phase == Phase::Broadcast
+    }
+
+    /// The learners that have said who they are.
+    pub fn learners(&self) -> impl Iterator<Item = LearnerView> {
+        self.links.iter().filter_map(|(link, l)| {
+            let synced = matches!(l.stage, Stage::Acked | Stage::Serving);
+            Some(LearnerView { link: *link, server: l.server?, observer: l.observer, acked: l.acked, synced })
+        })
+    }
+
+    fn packet(&mut self, link: LinkId, packet: Packet, history: &History) {
+        let Some(stage) = self.links.get(&link).map(|l| l.stage) else { return };
+        match (stage, packet) {
+            (Stage::Silent, Packet::LearnerInfo { observer, zxid, info }) => {
+                self.learner_info(link, observer, zxid.epoch(), info);
+            }
+            (Stage::Told, Packet::AckEpoch { zxid, current_epoch }) => {
+                self.epoch_ack(link, current_epoch, zxid, history);
+            }
+            (Stage::Syncing(_), Packet::Ack { zxid }) => self.new_leader_ack(link, zxid),
+            (Stage::Serving, packet) => self.serving(link, packet),
+            (stage, packet) => {
+                let what = match stage {
+                    Stage::Silent => "FOLLOWERINFO or OBSERVERINFO",
+                    Stage::Told => "ACKEPOCH",
+                    Stage::Syncing(_) => "an ACK of NEWLEADER",
+                    _ => "nothing",
+                };
+                self.close(link, format!("{what} was expected, and a {} came", packet.name()));
+            }
+        }
+    }
+
+    /// The learner's first word.
+    fn learner_info(&mut self, link: LinkId, observer: bool, accepted: Epoch, info: Option<LearnerInfo>) {
+        let why = match info {
+            None => "it does not say which server it is".to_string(),
+            Some(i) if i.protocol < PROTOCOL_VERSION => format!(
+                "server {} speaks protocol {:#x}, older than {PROTOCOL_VERSION:#x}: upgrade it to 3.4 or later first",
+                i.server.0, i.protocol
+            ),
+            Some(i) if i.config_version > self.config.config_version => format!(
+                "server {} has configuration {:x}, and this leader only {:x}",
+                i.server.0, i.config_version, self.config.config_version
+            ),
+            Some(i) if i.server == self.config.me => {
+                format!(
+                    "it says that it is server {}, which is this one: two servers have the same myid",
+                    i.server.0
+                )
+            }
+            // A zxid has no room for a greater one.
+            Some(i) if accepted.0 >= i32::MAX as u32 => {
+                format!(
+                    "server {} has promised to epoch {:#x}, after which there is none",
+                    i.server.0, accepted.0
+                )
+            }
+            Some(i) => {
+                self.known(link, observer, accepted, i.server);
+                return;
+            }
+        };
+        self.close(link, why);
+    }
+
+    fn known(&mut self, link: LinkId, observer: bool, accepted: Epoch, server: ServerId) {
+        let before = self.links.iter().find(|(_, l)| l.server == Some(server)).map(|(id, _)| *id);
+        if let Some(old) = before {
+            self.close(old, format!("server {} has connected anew", server.0));
+        }
+        let Some(l) = self.links.get_mut(&link) else { return };
+        (l.server, l.observer) = (Some(server), observer);
+        (l.stage, l.deadline_ms) = (Stage::Known, None);
+        self.accepted_max = self.accepted_max.max(accepted);
+        if self.phase > Phase::Discovery {
+            self.tell_epoch(link);
+        }
+    }
+
+    fn tell_epoch(&mut self, link: LinkId) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        (l.stage, l.deadline_ms) = (Stage::Told, Some(self.now_ms + self.config.init_limit_ms));
+        let packet = Packet::LeaderInfo { zxid: epoch_start(self.epoch), protocol: PROTOCOL_VERSION };
+        self.send(link, &packet);
+    }
+
+    fn epoch_ack(&mut self, link: LinkId, current_epoch: i32, last: Zxid, history: &History) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        (l.stage, l.deadline_ms) = (Stage::Promised(last), None);
+        let server = l.server.unwrap_or_default();
+        let follower = l.follower();
+        // −1: it had promised to this epoch before and must not be counted twice.
+        if self.phase == Phase::Promise && current_epoch != -1 {
+            if (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last) {
+                self.resign(format!(
+                    "server {} is ahead: epoch {current_epoch} and zxid {last}, against {} and {}",
+                    server.0, self.current.0, self.last
+                ));
+                return;
+            }
+            if last != Zxid(-1) {
+                self.promised.extend(follower);
+            }
+        }
+        if self.phase > Phase::Promise {
+            self.begin_sync(link, last, history);
+        }
+    }
+
+    /// Goes on to the next phase for as long as there is a quorum for it.
+    fn advance(&mut self, history: &History) {
+        let me = self.config.me;
+        if self.phase == Phase::Discovery && self.quorum(|l| l.stage >= Stage::Known) {
+            self.epoch = Epoch(self.accepted_max.0.saturating_add(1));
+            if self.epoch.0 > i32::MAX as u32 {
+                self.resign(format!("there is no epoch after {:#x}", self.accepted_max.0));
+                return;
+            }
+            debug_assert!(self.epoch > self.accepted);
+            self.out.push(LeaderOutput::StoreEpoch { kind: EpochKind::Accepted, epoch: self.epoch });
+            self.enter(Phase::Promise);
+            self.promised.insert(me);
+            self.links_at(|s| s == Stage::Known).into_iter().for_each(|link| self.tell_epoch(link));
+        }
+        if self.phase == Phase::Promise && self.decides(self.promised.iter().copied()) {
+            self.out.push(LeaderOutput::StoreEpoch { kind: EpochKind::Current, epoch: self.epoch });
+            self.enter(Phase::Sync);
+            for link in self.links_at(|s| matches!(s, Stage::Promised(_))) {
+                if let Some(Stage::Promised(last)) = self.links.get(&link).map(|l| l.stage) {
+                    self.begin_sync(link, last, history);
+                }
+            }
+        }
+        if self.phase == Phase::Sync && self.quorum(|l| l.stage >= Stage::Acked) {
+            self.out.push(LeaderOutput::Established { epoch: self.epoch });
+            self.enter(Phase::Broadcast);
+            self.next_ping_ms = self.now_ms + (self.config.tick_ms / 2).max(1);
+            self.next_check_ms = self.now_ms + self.config.tick_ms.max(1);
+            self.links_at(|s| s == Stage::Acked).into_iter().for_each(|link| self.up_to_date(link));
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.phase_until_ms = self.now_ms + self.config.init_limit_ms;
+    }
+
+    fn links_at(&self, wanted: impl Fn(Stage) -> bool) -> Vec<LinkId> {
+        self.links.iter().filter(|(_, l)| wanted(l.stage)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether this member and the followers for which `holds` are a quorum of every configuration.
+    fn quorum(&self, holds: impl Fn(&Link) -> bool) -> bool {
+        let followers = self.links.values().filter(|l| holds(l)).filter_map(Link::follower);
+        self.decides(followers.chain([self.config.me]))
+    }
+
+    fn decides(&self, members: impl Iterator<Item = ServerId>) -> bool {
+        let members: BTreeSet<_> = members.collect();
+        self.config.quorums.iter().all(|q| q.contains(members.iter().copied()))
+    }
+
+    fn send(&mut self, link: LinkId, packet: &Packet) {
+        self.out.push(LeaderOutput::Send { link, bytes: packet.to_bytes() });
+    }
+
+    fn close(&mut self, link: LinkId, why: String) {
+        if self.links.remove(&link).is_some() {
+            self.out.push(LeaderOutput::Close { link, why });
+        }
+    }
+
+    fn resign(&mut self, why: String) {
+        if self.phase != Phase::Resigned {
+            self.phase = Phase::Resigned;
+            self.out.push(LeaderOutput::Resign { why });
+        }
+    }
+}
