@@ -7,7 +7,7 @@ use super::{
     outbox::Outbox,
     threads::Threads,
 };
-use crate::zab::{LinkId, Sender};
+use crate::zab::{LinkId, Packet, Sender};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quoll_jute::Limits;
@@ -49,7 +49,7 @@ pub struct LinkSettings {
     pub send: SendLimits,
     /// Connections without a packet, at most. For one more, the oldest is closed.
     pub strangers_max: usize,
-    /// Connections, at most. One more is refused.
+    /// Connections, at most. For one more, the oldest without a packet is closed; if all have sent one, it is refused.
     pub links_max: usize,
     /// `tcpKeepAlive`
     pub keep_alive: bool,
@@ -193,16 +193,18 @@ impl Inner {
             if self.closing.load(Ordering::Acquire) {
                 return;
             }
+            let strangers = links.iter().filter(|(_, l)| l.stranger).map(|(id, _)| *id);
+            if strangers.clone().count() >= self.settings.strangers_max
+                || links.len() >= self.settings.links_max
+            {
+                let oldest = strangers.min();
+                if let Some(oldest) = oldest.and_then(|id| links.remove(&id)) {
+                    oldest.outbox.close("it was silent, and newer ones came");
+                }
+            }
             if links.len() >= self.settings.links_max {
                 let max = self.settings.links_max;
                 return self.complain(address, &format!("there are {max} already"));
-            }
-            let strangers = links.iter().filter(|(_, l)| l.stranger);
-            if strangers.clone().count() >= self.settings.strangers_max
-                && let Some((_, oldest)) = strangers.min_by_key(|(id, _)| **id)
-            {
-                let max = self.settings.strangers_max;
-                oldest.outbox.close(format!("it said nothing while {max} newer connections came"));
             }
             links.insert(link, Link { outbox: outbox.clone(), stranger: true });
         }
@@ -275,6 +277,13 @@ impl Inner {
                 match inbound.next() {
                     Ok(Some(packet)) => {
                         if !*known {
+                            if !matches!(packet, Packet::LearnerInfo { .. }) {
+                                // Whoever it is, it is not worth the owner's time.
+                                return "what it said first is not what a learner says first".into();
+                            }
+                            if let Err(why) = self.identify(link, outbox) {
+                                return why;
+                            }
                             *known = true;
                             events.push(Event::LinkUp { link, address });
                         }
@@ -288,7 +297,6 @@ impl Inner {
                 }
             }
             if !events.is_empty() {
-                self.identified(link, outbox);
                 self.sink.put(&mut events);
             }
             if let Some(why) = bad {
@@ -298,13 +306,13 @@ impl Inner {
     }
 
     /// The link has sent a packet: from now on its owner judges its silence.
-    fn identified(&self, link: LinkId, outbox: &Outbox) {
-        if let Some(l) = self.links.lock().get_mut(&link)
-            && std::mem::take(&mut l.stranger)
-            && let Err(e) = outbox.stream().set_read_timeout(None)
-        {
-            outbox.close(format!("cannot wait for it: {e}"));
+    fn identify(&self, link: LinkId, outbox: &Outbox) -> Result<(), String> {
+        match self.links.lock().get_mut(&link) {
+            Some(l) => l.stranger = false,
+            // It had to make room; why is known to the outbox.
+            None => return Err("closed by this server".into()),
         }
+        outbox.stream().set_read_timeout(None).map_err(|e| format!("cannot wait for it: {e}"))
     }
 }
 

@@ -140,6 +140,12 @@ impl Outbox {
         self.state.lock().closed.clone()
     }
 
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.queue.is_empty() && !state.writing
+    }
+
     fn close_in(&self, state: &mut State, why: String) {
         if state.closed.is_none() {
             state.closed = Some(why);

@@ -12,9 +12,6 @@ mod channel;
 mod door;
 mod header;
 
-#[cfg(test)]
-mod tests;
-
 pub use header::{Header, HeaderError};
 
 use super::{
@@ -242,6 +239,11 @@ impl Elections {
     #[cfg(test)]
     pub(super) fn threads(&self) -> &Threads {
         &self.inner.threads
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_connecting(&self, peer: ServerId) -> bool {
+        self.inner.peers.lock().channels.get(&peer).is_some_and(|c| c.connecting)
     }
 }
 
