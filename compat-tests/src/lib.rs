@@ -7,6 +7,7 @@
 //! Start reading at [`compare`]; the parts are
 //! - [`arm`]: which of the two servers, and the comparison itself;
 //! - [`server`]: a server process of either arm: configure, start, stop, kill, start again;
+//! - [`ensemble`]: several servers that form one, of either kind, with what can befall them;
 //! - [`upstream`] and [`quoll`]: how each arm's program is obtained and launched;
 //! - [`build_folder`]: where everything fetched or built lands, once for all test processes;
 //! - [`client`]: running a foreign client program that writes a transcript;
@@ -18,6 +19,7 @@
 //! - [`state`]: all that a server serves, and how two such readings differ;
 //! - [`golden`]: data directories that real servers wrote, unpacked;
 //! - [`workload`]: random writes of every kind; [`model`]: what they must lead to;
+//! - [`load`]: clients of an ensemble that go on under faults and know what must be true;
 //! - [`wire`]: recorded conversations, replayed byte for byte;
 //! - [`diff`]: the readable difference of two transcripts.
 //!
@@ -29,7 +31,9 @@ pub mod build_folder;
 pub mod client;
 pub mod diff;
 pub mod drivers;
+pub mod ensemble;
 pub mod golden;
+pub mod load;
 pub mod model;
 pub mod ports;
 pub mod process;

@@ -18,6 +18,8 @@ pub enum Op {
     Delete { path: String, version: i32 },
     Check { path: String, version: i32 },
     Multi(Vec<Op>),
+    Read { path: String },
+    Sync,
 }
 
 /// What an operation must answer.
@@ -29,6 +31,7 @@ pub enum Outcome {
     Done,
     Failed(i32),
     Multi(Vec<Outcome>),
+    Read { data: Vec<u8>, version: i32 },
 }
 
 /// One node as the client knows it.
@@ -104,6 +107,11 @@ impl Model {
                 Ok(Outcome::Done)
             }
             Op::Multi(ops) => Ok(Outcome::Multi(self.multi(ops))),
+            Op::Read { path } => {
+                let node = self.nodes.get(path).ok_or(code::NO_NODE)?;
+                Ok(Outcome::Read { data: node.data.clone(), version: node.version })
+            }
+            Op::Sync => Ok(Outcome::Done),
         }
     }
 
@@ -161,6 +169,11 @@ impl ModelNode {
 }
 
 impl Op {
+    /// Whether it makes a txn when it succeeds.
+    pub fn writes(&self) -> bool {
+        !matches!(self, Op::Read { .. } | Op::Sync)
+    }
+
     /// The operation as part of a multi.
     pub fn in_multi(&self) -> MultiOp {
         match self.clone() {
@@ -170,7 +183,7 @@ impl Op {
             Op::Set { path, data, version } => MultiOp::SetData { path, data: Some(data), version },
             Op::Delete { path, version } => MultiOp::Delete { path, version },
             Op::Check { path, version } => MultiOp::Check { path, version },
-            Op::Multi(_) => panic!("a multi holds no multi"),
+            Op::Multi(_) | Op::Read { .. } | Op::Sync => panic!("no part of a multi of writes: {self:?}"),
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod op {
     pub const DELETE_CONTAINER: i32 = 20;
     pub const CREATE_TTL: i32 = 21;
     pub const AUTH: i32 = 100;
+    pub const SET_WATCHES: i32 = 101;
     pub const GET_EPHEMERALS: i32 = 103;
     pub const CREATE_SESSION: i32 = -10;
     pub const CLOSE_SESSION: i32 = -11;
@@ -50,7 +51,9 @@ pub mod code {
     pub const NO_CHILDREN_FOR_EPHEMERALS: i32 = -108;
     pub const NODE_EXISTS: i32 = -110;
     pub const NOT_EMPTY: i32 = -111;
+    pub const SESSION_EXPIRED: i32 = -112;
     pub const AUTH_FAILED: i32 = -115;
+    pub const SESSION_MOVED: i32 = -118;
 }
 
 /// Create flags, as upstream's `CreateMode`.
@@ -284,10 +287,22 @@ impl Client {
         passwd: &[u8],
         last_zxid: i64,
     ) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10))?;
-        stream.set_nodelay(true)?;
         // A server that is just starting may accept a connection and never answer on it: not waited for long.
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        Self::attach_within(addr, timeout_ms, session_id, passwd, last_zxid, Duration::from_secs(5))
+    }
+
+    /// As [`attach`](Self::attach), with as much patience for the connection and for the answer.
+    pub fn attach_within(
+        addr: SocketAddr,
+        timeout_ms: i32,
+        session_id: i64,
+        passwd: &[u8],
+        last_zxid: i64,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, patience)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
         let mut c = Self {
             stream,
             xid: 0,

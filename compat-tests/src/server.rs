@@ -330,9 +330,16 @@ impl Drop for Server {
 /// # Errors
 /// When the server cannot be reached or does not answer within ten seconds.
 pub fn four_letter_word(port: u16, word: &str) -> std::io::Result<String> {
-    let mut stream =
-        TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(10))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    four_letter_word_within(port, word, Duration::from_secs(10))
+}
+
+/// As [`four_letter_word`], with another patience than ten seconds.
+///
+/// # Errors
+/// When the server cannot be reached or does not answer in time.
+pub fn four_letter_word_within(port: u16, word: &str, patience: Duration) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(word.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -42,9 +42,18 @@ pub fn copy_dependencies(name: &str, pom: &str) -> PathBuf {
 
 /// The command that starts a server on `config`, with the given JVM properties.
 pub fn command(config: &Path, properties: &[(String, String)]) -> Command {
+    command_with_heap("-Xmx512m", config, properties)
+}
+
+/// As [`command`], for a server that is one of many on this machine and holds little.
+pub fn small_command(config: &Path, properties: &[(String, String)]) -> Command {
+    command_with_heap("-Xmx128m", config, properties)
+}
+
+fn command_with_heap(heap: &str, config: &Path, properties: &[(String, String)]) -> Command {
     let mut java = Tool::Java.command();
     // A small machine runs several of these at once: a small heap, one collector thread, quick compiler.
-    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]);
+    java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]);
     java.args(properties.iter().map(|(key, value)| format!("-D{key}={value}")));
     java.arg("-cp").arg(classpath()).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config);
     java

@@ -1,0 +1,110 @@
+//! What the tests share: one at a time, seed, length, kinds, and the rounds of load.
+
+use std::time::{Duration, Instant};
+
+use compat_tests::arm::Arm;
+use compat_tests::build_folder::{Lock, lock};
+use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
+use compat_tests::load::{Load, LoadSettings, Report};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// One test's run.
+pub struct Run {
+    pub seed: u64,
+    pub rng: StdRng,
+    /// How long faults are to be injected, if the environment says so.
+    seconds: Option<u64>,
+    round: u32,
+    /// A small machine has no room for two ensembles at once.
+    _alone: Lock,
+}
+
+impl Run {
+    /// Waits for its turn and says how the run is repeated.
+    pub fn new(test: &str) -> Run {
+        let alone = lock("ensemble-tests");
+        let seed = number("QUOLL_FAULT_SEED").unwrap_or_else(|| rand::random::<u32>().into());
+        let seconds = number("QUOLL_FAULT_SECONDS");
+        let members = std::env::var("QUOLL_FAULT_MEMBERS").map(|m| format!("QUOLL_FAULT_MEMBERS={m} "));
+        println!(
+            "repeat: {}QUOLL_FAULT_SEED={seed} {}cargo test -p compat-tests --test ensemble {test}",
+            members.unwrap_or_default(),
+            seconds.map(|s| format!("QUOLL_FAULT_SECONDS={s} ")).unwrap_or_default(),
+        );
+        Run { seed, rng: StdRng::seed_from_u64(seed), seconds, round: 0, _alone: alone }
+    }
+
+    /// Rounds of load with faults: in each, `faults` runs beside the load, and then everything is verified.
+    /// One round by default; as many as fit when the environment gives a time.
+    pub fn rounds(
+        &mut self,
+        ensemble: &mut Ensemble,
+        mut faults: impl FnMut(&mut Run, &mut Ensemble, &Load),
+    ) {
+        let begun = Instant::now();
+        loop {
+            let report = self.round(ensemble, &mut faults);
+            println!("round {} after {:?}: {report:?}", self.round, begun.elapsed());
+            if self.seconds.is_none_or(|s| begun.elapsed() >= Duration::from_secs(s)) {
+                return;
+            }
+        }
+    }
+
+    fn round(
+        &mut self,
+        ensemble: &mut Ensemble,
+        faults: &mut impl FnMut(&mut Run, &mut Ensemble, &Load),
+    ) -> Report {
+        self.round += 1;
+        let load = Load::start(&self.load_settings(ensemble));
+        load.wait_for_writes(100, Duration::from_secs(60));
+        faults(self, ensemble, &load);
+        ensemble.wait_until_all_serve();
+        // Everybody is connected again and goes on.
+        load.wait_for_writes(100, Duration::from_secs(60));
+        let report = load.finish();
+        assert!(report.acknowledged > 200 && report.synced_reads > 0 && report.events > 0, "{report:?}");
+        report
+    }
+
+    fn load_settings(&self, ensemble: &Ensemble) -> LoadSettings {
+        let all_quoll = ensemble.members().all(|m| m.arm == Arm::Quoll);
+        LoadSettings {
+            addrs: ensemble.addrs(),
+            seed: self.seed.wrapping_add(u64::from(self.round) << 32),
+            root: format!("/r{}", self.round),
+            // The upstream leader answers `sync` on its own word: one that is deposed without knowing lets stale
+            // reads through. Quoll's asks a quorum.
+            sync_sees_everything: all_quoll,
+            strict_digests: all_quoll,
+            same_config: !ensemble.is_proxied(),
+            walkers: 3,
+            pause: Duration::from_millis(3),
+        }
+    }
+}
+
+/// Voters of these kinds, or of those that the environment names.
+pub fn voters(kinds: &[Arm]) -> EnsembleBuilder {
+    match std::env::var("QUOLL_FAULT_MEMBERS") {
+        Err(_) => Ensemble::of(kinds),
+        Ok(names) => {
+            let kinds: Vec<Arm> = names
+                .split(',')
+                .map(|name| match name {
+                    "java" => Arm::Java,
+                    "quoll" => Arm::Quoll,
+                    other => panic!("QUOLL_FAULT_MEMBERS names {other}; java and quoll are allowed"),
+                })
+                .collect();
+            Ensemble::of(&kinds)
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|e| panic!("{variable} is {text}: {e}")))
+}
