@@ -30,6 +30,12 @@ enum Command {
 /// The arguments of upstream's main class, which the configuration reads itself.
 #[derive(Debug, Args)]
 struct ServerArgs {
+    /// Start so many members on this machine, for trying out
+    #[arg(long, value_name = "MEMBERS")]
+    ensemble: Option<u16>,
+    /// Where the members of --ensemble keep their files
+    #[arg(long, value_name = "DIR", requires = "ensemble", default_value = "./ensemble")]
+    data: std::path::PathBuf,
     /// [-Dname=value…] [zoo.cfg | PORT DATADIR [TICKTIME] [MAXCONNECTIONS]]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -50,7 +56,27 @@ fn main() -> ExitCode {
     }
 }
 
+fn ensemble(members: u16, dir: &std::path::Path) -> ExitCode {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            eprintln!("quoll server: the program to start members with cannot be found: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match quoll::tools::ensemble::run(&program, dir, members) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quoll server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn server(args: ServerArgs) -> ExitCode {
+    if let Some(members) = args.ensemble {
+        return ensemble(members, &args.data);
+    }
     node::logging::start();
     let invocation = cli::Invocation {
         args: args.arguments,
@@ -65,7 +91,7 @@ fn server(args: ServerArgs) -> ExitCode {
         }
     };
     node::logging::show(&loaded.notices);
-    match node::run(loaded.config) {
+    match node::run(loaded.config, loaded.ensemble) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quoll server: {error}");

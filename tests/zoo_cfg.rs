@@ -154,7 +154,7 @@ fn a_sample_of_a_standalone_server_means_what_it_means_to_upstream() {
 }
 
 #[test]
-fn a_sample_of_an_ensemble_is_understood_and_refused_as_not_there_yet() {
+fn a_sample_of_an_ensemble_means_what_it_means_to_upstream() {
     for name in ENSEMBLE {
         let sample = named(name);
         assert_eq!(sample.expected["distributed"], true, "{name}");
@@ -176,10 +176,13 @@ fn a_sample_of_an_ensemble_is_understood_and_refused_as_not_there_yet() {
         assert_eq!(format!("{voters:?}"), sample.text("voters"), "{name}");
         assert_eq!(format!("{observers:?}"), sample.text("observers"), "{name}");
 
-        let error = sample.load().unwrap_err();
-        assert!(matches!(error, ConfigError::EnsembleNotYet { .. }), "{name}: {error}");
-        assert!(error.to_string().contains("standalone server only so far"), "{error}");
-        assert_eq!(error.exit_code(), 2);
+        match (sample.load(), ensemble.protection) {
+            (Ok(loaded), None) => assert_eq!(loaded.ensemble, Some(ensemble), "{name}"),
+            (Err(ConfigError::Conflict { problem, .. }), Some(key)) => {
+                assert!(problem.contains("does not run such a member without it"), "{name} {key}: {problem}");
+            }
+            (other, protection) => panic!("{name}: {other:?} with {protection:?}"),
+        }
     }
 }
 

@@ -10,9 +10,9 @@
 
 use std::ffi::OsString;
 
-use super::ServerConfig;
 use super::error::{ConfigError, Level, Notice, Origin};
 use super::resolve::{self, Flag, Start};
+use super::{EnsembleConfig, ServerConfig};
 
 /// How a server was called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Invocation {
 pub struct Loaded {
     /// Its settings.
     pub config: ServerConfig,
+    /// The ensemble it is a member of; `None` for a standalone server.
+    pub ensemble: Option<EnsembleConfig>,
     /// What to log about them, in order.
     pub notices: Vec<Notice>,
 }
@@ -57,16 +59,16 @@ pub fn load(invocation: &Invocation) -> Result<Loaded, ConfigError> {
         }
     };
     let settings = resolve::read(&start, &words.flags)?;
-    if let Some(ensemble) = settings.ensemble {
-        return Err(ConfigError::EnsembleNotYet {
-            voters: ensemble.members.voters().count(),
-            observers: ensemble.members.observers().count(),
-            origin: ensemble.origin,
-        });
+    if let Some(EnsembleConfig { protection: Some(key), origin, .. }) = &settings.ensemble {
+        let problem = format!(
+            "{key}=true: Quoll cannot protect connections between servers yet, and does not run such a member \
+             without it"
+        );
+        return Err(ConfigError::Conflict { origin: origin.clone(), problem });
     }
     let mut notices = words.notices;
     notices.extend(settings.notices);
-    Ok(Loaded { config: settings.server, notices })
+    Ok(Loaded { config: settings.server, ensemble: settings.ensemble, notices })
 }
 
 /// Puts `server` in front of arguments that start with none of the subcommands, because start scripts pass just

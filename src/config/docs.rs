@@ -37,7 +37,7 @@ Differences from upstream on purpose: the default address is `0.0.0.0` (Java lis
 
 *Where*: **file** — only in `zoo.cfg`; **both** — in `zoo.cfg` by this name, or as `-Dzookeeper.NAME`; **both+** — also
 as `-DNAME` without the prefix; **-D** — only as `-DNAME`.
-*State*: **works**; **ensemble** — checked, but of no effect for a standalone server, the only kind there is so far;
+*State*: **works**; **ensemble** — works in an ensemble, of no effect for a standalone server;
 **later** — accepted with a warning, the feature is not there yet; **no effect** — tunes a part of the Java server that
 does not exist here.
 ";

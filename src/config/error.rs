@@ -93,19 +93,6 @@ pub enum ConfigError {
         /// Its first line.
         text: String,
     },
-    /// The configuration is that of an ensemble.
-    #[error(
-        "{origin}: this is the configuration of an ensemble ({voters} voting, {observers} observing servers); \
-         Quoll runs as a standalone server only so far. For a standalone server leave out the server.N lines"
-    )]
-    EnsembleNotYet {
-        /// The file.
-        origin: Origin,
-        /// Servers that vote.
-        voters: usize,
-        /// Servers that do not.
-        observers: usize,
-    },
 }
 
 impl ConfigError {

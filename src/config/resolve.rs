@@ -68,6 +68,35 @@ pub struct EnsembleConfig {
     pub init_limit_ticks: u32,
     /// `syncLimit`; at least 1.
     pub sync_limit_ticks: u32,
+    /// `connectToLearnerMasterLimit`; `initLimit` when that is not set.
+    pub connect_limit_ticks: u32,
+    /// `multiAddress.enabled`.
+    pub multi_address: bool,
+    /// `quorumListenOnAllIPs`.
+    pub listen_on_all: bool,
+    /// `cnxTimeout`, ms.
+    pub election_connect_ms: u32,
+    /// `quorumCnxnTimeoutMs`, ms; `syncLimit` when that is not set.
+    pub election_handshake_ms: u32,
+    /// `electionPortBindRetry`; 0 is for ever.
+    pub bind_tries: u32,
+    /// `fastleader.minNotificationInterval`, ms.
+    pub notification_interval_min_ms: u32,
+    /// `fastleader.maxNotificationInterval`, ms.
+    pub notification_interval_max_ms: u32,
+    /// `leaderConnectDelayDuringRetryMs`.
+    pub connect_retry_ms: u32,
+    /// `leader.maxConcurrentSnapSyncs`; `None` is no limit.
+    pub snapshot_syncs_max: Option<u32>,
+    /// `leaderServes`.
+    pub leader_serves: bool,
+    /// `tcpKeepAlive`.
+    pub tcp_keep_alive: bool,
+    /// `forceSnapshotSync`.
+    pub force_snapshot: bool,
+    /// The key by which connections between servers are to be encrypted or authenticated, if any. Quoll can do neither
+    /// yet and does not run such a member.
+    pub protection: Option<&'static str>,
     /// The file that has the member lines.
     pub origin: Origin,
 }

@@ -17,6 +17,13 @@ pub enum Input {
         /// What it says.
         notification: Notification,
     },
+    /// A peer can be reached on its election connection, or cannot any more.
+    Reachable {
+        /// Who.
+        peer: ServerId,
+        /// Whether it can.
+        up: bool,
+    },
     /// A learner has connected to this member.
     LinkUp {
         /// Its connection.
@@ -213,6 +220,11 @@ pub enum Part {
 }
 
 impl Part {
+    /// Whether it follows or observes and serves.
+    pub fn learns(self) -> bool {
+        matches!(self, Part::Following { .. } | Part::Observing { .. })
+    }
+
     /// Whether clients are served.
     pub fn serves(self) -> bool {
         !matches!(self, Part::Looking | Part::Joining { .. })

@@ -1,7 +1,435 @@
-//! A member of an ensemble as a whole, without I/O: election, leader or learner, and the pipeline.
+//! A server as a whole, without I/O: the pipeline and, in an ensemble, election, leading and learning around it.
 //!
-//! Upstream counterpart: `QuorumPeer`. Start reading at [`Input`].
+//! ```text
+//!                  election                       leader: learners' links
+//!   Looking ------------------> Joining ------------------------------------> Leading
+//!      ^                           | learner: connection to the leader            |
+//!      |                           '--------------> Following, Observing          |
+//!      |  everything in flight durable and applied          |                     |
+//!      '---------------------- Retiring <-------------------'---------------------'
+//! ```
+//!
+//! Invariants: a member looks for a leader only when its tree holds its whole log and the log is on stable storage;
+//! learners' packets reach the pipeline in the order of the link; what is committed is told to learners in the same
+//! turn in which it becomes known.
+//!
+//! Upstream counterpart: `QuorumPeer`. Start reading at [`Member::accept`].
 
+mod config;
 mod io;
+mod leading;
+mod learning;
+#[cfg(test)]
+mod tests;
 
+pub use config::{MemberConfig, quorum};
 pub use io::{Input, Output, Part};
+
+use crate::{
+    pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},
+    tree::Tree,
+    types::{Epoch, ServerId, SessionId, Zxid},
+    watch::WatchManager,
+    zab::{
+        EpochKind, History, Leader, Learner, LinkId, Logged, Packet,
+        election::{self, Election, ElectionConfig, Role},
+    },
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Learners that may wait at a member which does not lead yet.
+const EARLY_LINKS_MAX: usize = 1024;
+
+/// Packets of each. A learner says who it is and then waits for the leader's word.
+const EARLY_PACKETS_MAX: usize = 2;
+
+/// A server. See the module.
+pub struct Member {
+    pipeline: Pipeline,
+    log: VecDeque<LogBatch>,
+    ensemble: Option<Box<Ensemble>>,
+}
+
+/// What a member of an ensemble has besides.
+struct Ensemble {
+    config: MemberConfig,
+    election: Election,
+    state: State,
+    part: Part,
+    history: History,
+    accepted: Epoch,
+    current: Epoch,
+    /// The log is on stable storage up to this.
+    durable: Zxid,
+    /// The database is empty and not trusted: this member neither votes nor is elected until a leader has filled it.
+    untrusted: bool,
+    attempts: u64,
+    /// Learners that came before this member leads.
+    early: BTreeMap<LinkId, Vec<Packet>>,
+    next_tick_ms: i64,
+    /// The data of the configuration znode has to be set anew.
+    config_node_due: bool,
+}
+
+/// Which part of the protocol is running.
+enum State {
+    /// A role is over; what is in flight has to come to rest.
+    Retiring,
+    /// The election runs.
+    Looking,
+    Leading(Box<Leader>),
+    Learning {
+        leader: ServerId,
+        attempt: u64,
+        learner: Box<Learner>,
+        truncating: bool,
+    },
+}
+
+impl Member {
+    /// A server that is alone.
+    pub fn standalone(pipeline: Pipeline) -> Self {
+        Self { pipeline, log: VecDeque::new(), ensemble: None }
+    }
+
+    /// A member of an ensemble, after a start: it begins to look for a leader with its first tick.
+    ///
+    /// `last` is the last txn in its log and tree, −1 when its database is empty and not to be trusted; the epochs are
+    /// those of its files, which default to the epoch of the last txn.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        config: MemberConfig,
+        pipeline: PipelineConfig,
+        sessions: &[(SessionId, i32)],
+        last: Zxid,
+        accepted: Option<Epoch>,
+        current: Option<Epoch>,
+        now: Now,
+    ) -> Self {
+        let untrusted = last == Zxid(-1);
+        let last = last.max(Zxid::ZERO);
+        let election = Election::new(election_config(&config));
+        let history = History::new(last, config.commit_log_count);
+        let current = current.unwrap_or(last.epoch());
+        let ensemble = Ensemble {
+            election,
+            state: State::Retiring,
+            part: Part::Looking,
+            history,
+            accepted: accepted.unwrap_or(last.epoch()).max(current),
+            current,
+            durable: last,
+            untrusted,
+            attempts: 0,
+            early: BTreeMap::new(),
+            next_tick_ms: now.mono_ms,
+            config_node_due: true,
+            config,
+        };
+        Self {
+            pipeline: Pipeline::waiting(pipeline, sessions, last, now),
+            log: VecDeque::new(),
+            ensemble: Some(Box::new(ensemble)),
+        }
+    }
+
+    /// Takes something in. What is to be done for it is appended to `out`.
+    pub fn accept(&mut self, now: Now, tree: &Tree, input: Input, out: &mut Vec<Output>) {
+        let Some(ensemble) = &mut self.ensemble else {
+            // A standalone server has no peers; its driver sends nothing else.
+            match input {
+                Input::Pipeline(input) => self.pipeline.accept(now, tree, input),
+                Input::Tick => self.pipeline.accept(now, tree, pipeline::Input::Tick),
+                _ => {}
+            }
+            return;
+        };
+        let mut turn =
+            Turn { me: ensemble, pipeline: &mut self.pipeline, log: &mut self.log, now, tree, out };
+        turn.accept(input);
+    }
+
+    /// Moves on what follows from what was taken in: to the log, to learners, to the leader. To be called once a turn,
+    /// after the last [`accept`](Self::accept) and after an [`apply`](Self::apply) that leaves
+    /// [`has_ready`](Self::has_ready) true.
+    pub fn settle(&mut self, now: Now, tree: &Tree, out: &mut Vec<Output>) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        Turn { me: ensemble, pipeline: &mut self.pipeline, log: &mut self.log, now, tree, out }.settle();
+    }
+
+    /// Applies committed txns; see [`Pipeline::apply`].
+    pub fn apply(
+        &mut self,
+        tree: &mut Tree,
+        watches: &mut WatchManager,
+        deliveries: &mut Deliveries,
+        txns_max: usize,
+    ) -> bool {
+        if let Some(ensemble) = &mut self.ensemble
+            && std::mem::take(&mut ensemble.config_node_due)
+        {
+            ensemble.set_config_node(tree);
+        }
+        self.pipeline.apply(tree, watches, deliveries, txns_max);
+        self.has_ready()
+    }
+
+    /// Log entries to be appended and forced, in order.
+    pub fn take_log(&mut self) -> Option<LogBatch> {
+        self.log.pop_front().or_else(|| self.pipeline.take_log())
+    }
+
+    /// Whether [`apply`](Self::apply) and then [`settle`](Self::settle) have something to do without a new input.
+    pub fn has_ready(&self) -> bool {
+        self.pipeline.has_ready()
+            || self.ensemble.as_ref().is_some_and(|e| {
+                e.config_node_due || (matches!(e.state, State::Retiring) && e.at_rest(&self.pipeline))
+            })
+    }
+
+    /// When the next [`Input::Tick`] is wanted at the latest, monotonic ms. `None` for a server that is alone: once a
+    /// `tickTime`.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        let e = self.ensemble.as_ref()?;
+        let role = match &e.state {
+            State::Retiring => None,
+            State::Looking => e.election.next_deadline_ms(),
+            State::Leading(leader) => leader.next_deadline_ms(),
+            State::Learning { learner, .. } => learner.next_deadline_ms(),
+        };
+        Some(role.unwrap_or(i64::MAX).min(e.next_tick_ms))
+    }
+
+    /// What the server is doing.
+    pub fn part(&self) -> Part {
+        self.ensemble.as_ref().map_or(Part::Standalone, |e| e.part)
+    }
+
+    /// The pipeline.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The pipeline, for its notes.
+    pub fn pipeline_mut(&mut self) -> &mut Pipeline {
+        &mut self.pipeline
+    }
+
+    /// The leader's state, when this member leads.
+    pub fn leader(&self) -> Option<&Leader> {
+        match self.ensemble.as_ref().map(|e| &e.state) {
+            Some(State::Leading(leader)) => Some(leader),
+            _ => None,
+        }
+    }
+
+    /// Its epochs: accepted and current. `None` for a server that is alone.
+    pub fn epochs(&self) -> Option<(Epoch, Epoch)> {
+        self.ensemble.as_ref().map(|e| (e.accepted, e.current))
+    }
+
+    /// The newest txns. `None` for a server that is alone.
+    pub fn history(&self) -> Option<&History> {
+        self.ensemble.as_ref().map(|e| &e.history)
+    }
+
+    /// Its vote in the running or last election.
+    pub fn vote(&self) -> Option<election::Vote> {
+        self.ensemble.as_ref().map(|e| e.election.vote())
+    }
+}
+
+impl Ensemble {
+    /// Whether nothing is in flight: the log is on stable storage and the tree holds all of it.
+    fn at_rest(&self, pipeline: &Pipeline) -> bool {
+        pipeline.in_flight() == 0 && !pipeline.has_ready() && self.durable >= self.history.last()
+    }
+
+    /// The configuration znode says what this member's files say: without reconfigurations they are the truth.
+    fn set_config_node(&self, tree: &mut Tree) {
+        let text = self.config.members.to_string();
+        let version = i64::try_from(self.config.members.version).unwrap_or(i64::MAX);
+        tree.set_config(text.as_bytes(), version, 0);
+    }
+}
+
+/// One input and everything at hand to deal with it.
+struct Turn<'a> {
+    me: &'a mut Ensemble,
+    pipeline: &'a mut Pipeline,
+    log: &'a mut VecDeque<LogBatch>,
+    now: Now,
+    tree: &'a Tree,
+    out: &'a mut Vec<Output>,
+}
+
+impl Turn<'_> {
+    fn accept(&mut self, input: Input) {
+        match input {
+            Input::Pipeline(pipeline::Input::Durable(zxid)) => self.durable(zxid),
+            Input::Pipeline(input) => self.pipe(input),
+            Input::Heard { from, notification } => {
+                self.elect(election::Input::Heard { from, notification });
+            }
+            Input::Reachable { peer, up } => self.elect(election::Input::Reachable { peer, up }),
+            Input::LinkUp { link } => self.link_up(link),
+            Input::LinkPacket { link, packet } => self.link_packet(link, packet),
+            Input::LinkDown { link, why } => self.link_down(link, &why),
+            Input::LogProbed { link, at } => self.lead(crate::zab::LeaderInput::LogProbed { link, at }),
+            Input::SnapshotBegun { link, zxid } => {
+                self.lead(crate::zab::LeaderInput::SnapshotBegun { link, zxid });
+            }
+            Input::LeaderUp { attempt } => self.learn(attempt, crate::zab::LearnerInput::Connected),
+            Input::LeaderPacket { attempt, packet } => {
+                self.learn(attempt, crate::zab::LearnerInput::Packet(packet));
+            }
+            Input::LeaderDown { attempt, why } => {
+                self.learn(attempt, crate::zab::LearnerInput::Gone { why });
+            }
+            Input::TreeLoaded { attempt, zxid, sessions } => self.tree_loaded(attempt, zxid, &sessions),
+            Input::Truncated { last, sessions } => self.truncated(last, &sessions),
+            Input::Tick => self.tick(),
+        }
+    }
+
+    fn pipe(&mut self, input: pipeline::Input) {
+        self.pipeline.accept(self.now, self.tree, input);
+    }
+
+    fn durable(&mut self, zxid: Zxid) {
+        self.me.durable = self.me.durable.max(zxid);
+        self.pipe(pipeline::Input::Durable(zxid));
+        self.learn_any(crate::zab::LearnerInput::Durable(zxid));
+    }
+
+    fn tick(&mut self) {
+        let now_ms = self.now.mono_ms;
+        match &self.me.state {
+            State::Retiring => {}
+            State::Looking => self.elect(election::Input::Tick),
+            State::Leading(_) => self.lead(crate::zab::LeaderInput::Tick),
+            State::Learning { .. } => self.learn_any(crate::zab::LearnerInput::Tick),
+        }
+        if now_ms >= self.me.next_tick_ms {
+            self.me.next_tick_ms = now_ms + self.me.config.tick_ms;
+            self.pipe(pipeline::Input::Tick);
+        }
+        self.settle();
+    }
+
+    /// Everything that follows from what the pipeline has taken in.
+    fn settle(&mut self) {
+        self.hand_on_log();
+        self.hand_on_messages();
+        if let State::Learning { .. } = self.me.state {
+            self.me.history.commit(self.pipeline.committed());
+            if let Some(fault) = self.pipeline.fault() {
+                let why = fault.to_string();
+                self.retire(&why);
+            }
+        }
+        if self.pipeline.counter_exhausted() && matches!(self.me.state, State::Leading(_)) {
+            self.retire(
+                "the counter of the epoch's transactions has come to its end: a new epoch has to begin",
+            );
+        }
+        if matches!(self.me.state, State::Retiring) {
+            self.hand_on_log();
+            if self.me.at_rest(self.pipeline) {
+                self.look();
+            }
+        }
+    }
+
+    /// New entries go into the history and to the log; a leader's also to its learners.
+    fn hand_on_log(&mut self) {
+        let mut any = false;
+        while let Some(batch) = self.pipeline.take_log() {
+            batch.logged().for_each(|txn: Logged| self.me.history.propose(txn));
+            self.log.push_back(batch);
+            any = true;
+        }
+        if any {
+            self.lead(crate::zab::LeaderInput::Proposed);
+        }
+    }
+
+    /// The end of a role: clients and peers go, and what is in flight comes to rest.
+    fn retire(&mut self, why: &str) {
+        self.out.push(Output::Note { text: why.to_owned() });
+        match std::mem::replace(&mut self.me.state, State::Retiring) {
+            State::Leading(leader) => {
+                for link in leader.links() {
+                    self.out.push(Output::Close { link, why: "this member does not lead any more".into() });
+                }
+            }
+            State::Learning { attempt, .. } => self.out.push(Output::DisconnectLeader { attempt }),
+            State::Retiring | State::Looking => {}
+        }
+        self.close_early("this member does not lead");
+        if self.me.part.serves() {
+            self.out.push(Output::CloseClients);
+        }
+        self.set_part(Part::Looking);
+        self.pipeline.retire();
+    }
+
+    fn look(&mut self) {
+        // The tree holds all of it, so for a leader to come it is as good as committed: what is not will be cut off.
+        let last = self.me.history.last();
+        self.me.history.commit(last);
+        self.me.state = State::Looking;
+        self.set_part(Part::Looking);
+        let last = if self.me.untrusted { Zxid(-1) } else { last };
+        let peer_epoch = i64::from(self.me.current.0);
+        self.elect(election::Input::Look { last, peer_epoch });
+    }
+
+    fn elect(&mut self, input: election::Input) {
+        let outputs = self.me.election.step(self.now.mono_ms, input);
+        for output in outputs {
+            match output {
+                election::Output::Send { to, notification } => {
+                    self.out.push(Output::Notify { to, notification });
+                }
+                election::Output::Reconnect => self.out.push(Output::ConnectPeers),
+                election::Output::Decided(Role::Leader) => self.begin_to_lead(),
+                election::Output::Decided(Role::Follower(leader) | Role::Observer(leader)) => {
+                    self.begin_to_learn(leader);
+                }
+            }
+        }
+    }
+
+    fn store_epoch(&mut self, kind: EpochKind, epoch: Epoch) {
+        match kind {
+            EpochKind::Accepted => self.me.accepted = epoch,
+            EpochKind::Current => self.me.current = epoch,
+        }
+        self.out.push(Output::StoreEpoch { kind, epoch });
+    }
+
+    fn set_part(&mut self, part: Part) {
+        if self.me.part != part {
+            self.me.part = part;
+            self.out.push(Output::Part(part));
+        }
+    }
+
+    fn close_early(&mut self, why: &str) {
+        for link in std::mem::take(&mut self.me.early).into_keys() {
+            self.out.push(Output::Close { link, why: why.to_owned() });
+        }
+    }
+}
+
+fn election_config(config: &MemberConfig) -> ElectionConfig {
+    ElectionConfig {
+        me: config.me,
+        voter: config.votes(),
+        quorums: config.quorums(),
+        text: config.members.to_string(),
+        notification_interval_min_ms: config.notification_interval_min_ms,
+        notification_interval_max_ms: config.notification_interval_max_ms,
+    }
+}

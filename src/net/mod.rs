@@ -36,7 +36,7 @@ pub use clock::{Clock, wall_ms};
 pub use inbox::Inbox;
 pub use limits::{Bucket, Door, OncePerSecond, Refused};
 pub use mailbox::Mailbox;
-pub use shared::{CoreReport, NetSettings, Shared, ToCore, WorkerPort};
+pub use shared::{CoreReport, LearnerCounts, NetSettings, Shared, ToCore, WorkerPort};
 pub use stats::{Answered, ConnStats, Latency, Sizes, UnderWay, WorkerStats};
 pub use words::Host;
 pub use worker::{Command, ConnReport, WorkerReport, spawn};

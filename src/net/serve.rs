@@ -293,6 +293,11 @@ impl<'w> Batch<'w> {
             // The mail that has just been taken says that the session has moved.
             return;
         }
+        if !self.worker.shared.serving.load(Ordering::Acquire) {
+            // The tree may hold by now what is never committed.
+            self.conn.close(Reason::ByServer);
+            return;
+        }
         let zxid = tree.last_zxid();
         let worker = self.worker;
         let xid = if op == OpCode::Ping { XID_PING } else { head.xid };

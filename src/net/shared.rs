@@ -11,14 +11,15 @@ use crate::{
     admin::{metrics::Metrics, words::Whitelist},
     auth::AuthConfig,
     config::{RequestThrottleConfig, ServerConfig},
+    member::{self, Part},
     ops::OpsConfig,
     pipeline::{Input, PipelineCounts},
     tree::Tree,
-    types::SessionId,
+    types::{SessionId, Zxid},
     watch::WatchManager,
 };
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use tokio::sync::{mpsc, oneshot};
 
 /// What everybody on this server works with.
@@ -45,6 +46,11 @@ pub struct Shared {
     pub bucket: Mutex<Bucket>,
     /// Requests in the pipeline.
     pub under_way: UnderWay,
+    /// Whether the tree may be read for clients. It is set and unset by the core, which changes the tree afterwards
+    /// only: a reader that holds the tree and sees it set reads what may be read.
+    pub serving: AtomicBool,
+    /// What this server is doing in its ensemble.
+    pub part: Mutex<Part>,
     /// What is counted. Each worker has the shard of its index, the acceptor the one behind them, then the core, then
     /// the log.
     pub metrics: Metrics,
@@ -70,12 +76,26 @@ pub struct WorkerPort {
 }
 
 /// What reaches the core.
-#[derive(Debug)]
 pub enum ToCore {
     /// For the pipeline.
     Input(Input),
+    /// For the member of an ensemble, from its peers.
+    Member(member::Input),
+    /// The leader has sent its tree.
+    Tree {
+        /// Number of the attempt to follow it.
+        attempt: u64,
+        /// The tree's last txn.
+        zxid: Zxid,
+        /// The tree.
+        tree: Box<Tree>,
+        /// The sessions with it, and their timeouts in ms.
+        sessions: Vec<(SessionId, i32)>,
+    },
     /// The log has rolled: begin a snapshot.
     SnapshotDue,
+    /// A snapshot has ended, for a file or for a learner: the next may begin.
+    SnapshotFree,
     /// Somebody wants to see the sessions.
     Report(oneshot::Sender<CoreReport>),
     /// Nothing more will come from clients: finish what there is.
@@ -91,6 +111,25 @@ pub struct CoreReport {
     pub deadlines: Vec<(i64, Vec<SessionId>)>,
     /// What the pipeline has counted.
     pub counts: PipelineCounts,
+    /// All sessions and their timeouts in ms, when the server does not expire them.
+    pub learned: Option<Vec<(SessionId, i32)>>,
+    /// Learners of a leader: with a vote, without, and how many of either are in step.
+    pub learners: Option<LearnerCounts>,
+}
+
+/// A leader's learners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LearnerCounts {
+    /// All of them.
+    pub all: u64,
+    /// In step, with a vote.
+    pub synced_followers: u64,
+    /// In step, with a vote or following without one yet.
+    pub synced_non_voting: u64,
+    /// In step, observing.
+    pub synced_observers: u64,
+    /// Being brought up to date.
+    pub pending: u64,
 }
 
 /// What the network has to know of the configuration, in the types it needs.

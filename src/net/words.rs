@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     admin::{
-        ConnectionView, ExpiryBucket, LatencyStats, ServerView, SessionsView, SettingsView, SizeStats,
+        ConnectionView, ExpiryBucket, LatencyStats, Mode, ServerView, SessionsView, SettingsView, SizeStats,
         WatchesSummary,
-        words::{self, Effect, Part, Whitelist, gtmk::TraceMask},
+        words::{self, Effect, Part as ViewPart, Whitelist, gtmk::TraceMask},
     },
+    member::Part,
     types::{ConnId, SessionId},
 };
 use hashbrown::HashMap;
@@ -86,8 +87,15 @@ async fn ask_core(shared: &Shared) -> CoreReport {
 
 async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerView {
     use words::Command as W;
+    let part = *shared.part.lock();
     let mut view = ServerView {
-        running: true,
+        running: part.serves(),
+        mode: match part {
+            Part::Standalone | Part::Looking | Part::Joining { .. } => Mode::Standalone,
+            Part::Leading => Mode::Leader,
+            Part::Following { .. } => Mode::Follower,
+            Part::Observing { .. } => Mode::Observer,
+        },
         trace_mask: TraceMask(shared.trace_mask.load(Ordering::Relaxed)),
         ..ServerView::default()
     };
@@ -96,10 +104,14 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
     }
     let parts = word.parts();
     let needs = |part| parts.contains(&part);
-    let with_connections =
-        [Part::Connections, Part::ConnectionExpiry, Part::WatchesBySession, Part::WatchesByPath]
-            .into_iter()
-            .any(needs);
+    let with_connections = [
+        ViewPart::Connections,
+        ViewPart::ConnectionExpiry,
+        ViewPart::WatchesBySession,
+        ViewPart::WatchesByPath,
+    ]
+    .into_iter()
+    .any(needs);
     let workers = ask_workers(shared, with_connections).await;
     let core = ask_core(shared).await;
     let mut connections: Vec<ConnReport> = workers.iter().flat_map(|w| &w.connections).cloned().collect();
@@ -134,51 +146,57 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         view.node_count = tree.node_count() as u64 + 1;
         view.ephemeral_count = tree.ephemerals_count() as u64;
         view.data_bytes = tree.data_size_bytes().max(0) as u64;
-        if needs(Part::Ephemerals) {
+        if needs(ViewPart::Ephemerals) {
             view.ephemerals = tree.ephemeral_sessions().map(|s| (s, tree.ephemerals(s).collect())).collect();
         }
-        if needs(Part::Digests) {
+        if needs(ViewPart::Digests) {
             view.digests = tree.digest_log().map(|(zxid, digest)| (zxid, digest as u64)).collect();
         }
         // The watches stand behind the tree in the order of locks.
         watches(shared, &mut view, parts, &connections);
     }
-    if needs(Part::Metrics) {
+    if needs(ViewPart::Metrics) {
         view.metrics = shared.metrics.view();
     }
-    if needs(Part::Sizes) {
+    if needs(ViewPart::Sizes) {
         (view.data_dir_bytes, view.log_dir_bytes) = shared.host.dir_bytes();
     }
-    if needs(Part::Environment) {
+    if needs(ViewPart::Environment) {
         view.environment = shared.host.environment();
     }
-    if needs(Part::Sessions) {
-        view.sessions = SessionsView::Owner(
-            core.deadlines
-                .into_iter()
-                .map(|(mono_ms, members)| ExpiryBucket {
-                    expires_ms: shared.clock.to_wall_ms(mono_ms),
-                    members,
-                })
-                .collect(),
-        );
+    if needs(ViewPart::Sessions) {
+        view.sessions = match core.learned {
+            Some(sessions) => SessionsView::Learner {
+                global: sessions.into_iter().map(|(id, ms)| (id, u32::try_from(ms).unwrap_or(0))).collect(),
+                local: None,
+            },
+            None => SessionsView::Owner(
+                core.deadlines
+                    .into_iter()
+                    .map(|(mono_ms, members)| ExpiryBucket {
+                        expires_ms: shared.clock.to_wall_ms(mono_ms),
+                        members,
+                    })
+                    .collect(),
+            ),
+        };
     }
-    if needs(Part::ConnectionExpiry) {
+    if needs(ViewPart::ConnectionExpiry) {
         view.connection_expiry = connection_expiry(shared, &connections);
     }
-    if needs(Part::Connections) {
+    if needs(ViewPart::Connections) {
         view.connections = connections.iter().map(|c| connection_view(c, asking)).collect();
     }
     view
 }
 
-fn watches(shared: &Shared, view: &mut ServerView, parts: &[Part], connections: &[ConnReport]) {
+fn watches(shared: &Shared, view: &mut ServerView, parts: &[ViewPart], connections: &[ConnReport]) {
     let needs = |part| parts.contains(&part);
     let sessions: HashMap<ConnId, SessionId> = connections.iter().map(|c| (c.conn, c.session)).collect();
     let session_of = |conn: ConnId| sessions.get(&conn).copied().unwrap_or(SessionId::NONE);
     let watches = shared.watches.lock();
     view.watch_count = (watches.data_watch_count() + watches.child_watch_count()) as u64;
-    if needs(Part::WatchesSummary) {
+    if needs(ViewPart::WatchesSummary) {
         let summary = watches.summary();
         view.watches_summary = WatchesSummary {
             connections: summary.connections as u64,
@@ -186,14 +204,14 @@ fn watches(shared: &Shared, view: &mut ServerView, parts: &[Part], connections: 
             total: summary.watches as u64,
         };
     }
-    if needs(Part::WatchesBySession) {
+    if needs(ViewPart::WatchesBySession) {
         view.watches_by_session = watches
             .by_conn()
             .map(|(conn, paths)| (session_of(conn), paths.into_iter().map(str::to_owned).collect()))
             .collect();
         view.watches_by_session.sort();
     }
-    if needs(Part::WatchesByPath) {
+    if needs(ViewPart::WatchesByPath) {
         view.watches_by_path = watches
             .by_path()
             .map(|(path, conns)| (path.to_owned(), conns.into_iter().map(session_of).collect()))

@@ -68,6 +68,8 @@ pub enum Command {
         /// `srst`
         server: bool,
     },
+    /// Close every connection of a client: this server does not serve any more.
+    CloseClients,
     /// Read no more requests.
     StopReading(oneshot::Sender<()>),
     /// Send what is to be sent, close everything, end.
@@ -197,6 +199,7 @@ impl Worker {
                     let _ = to.send(self.report(connections));
                 }
                 Command::Reset { connections, server } => self.reset(connections, server),
+                Command::CloseClients => self.close_clients(),
                 Command::StopReading(done) => {
                     self.reading.set(false);
                     self.send_outbox();
@@ -206,6 +209,18 @@ impl Worker {
             }
         }
         self.stop().await;
+    }
+
+    /// Closes the connections that carry a session or ask for one. What was answered before leaves first.
+    fn close_clients(&self) {
+        self.take_mail();
+        self.flush_dirty();
+        let conns: Vec<_> = self.conns.borrow().values().cloned().collect();
+        for conn in conns.iter().filter(|conn| conn.phase() >= Phase::Connecting) {
+            conn.close(Reason::ByServer);
+            self.flush(conn);
+            conn.wake();
+        }
     }
 
     /// Sends what the core has for the connections and closes them.

@@ -1,28 +1,45 @@
-use super::{fatal, log::ToLog, snapshot::Snapshots};
+use super::{fatal, log::ToLog, peers::Peers, snapshot::Snapshots};
 use crate::{
     admin::metrics::{Counter, KeyedCounter, Shard, Summary},
+    member::{Input as MemberInput, Member, Output},
     net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
     ops::QuotaNote,
-    pipeline::{Deliveries, Input, Pipeline, PipelineCounts},
+    pipeline::{Deliveries, Now, PipelineCounts},
+    storage::{Disk, StorageOptions},
     tree::{QuotaExcess, QuotaKind},
+    zab::LinkId,
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 use tracing::{error, warn};
 
 /// Txns applied in one exclusive section of the tree: longer ones would make reads wait, shorter ones cost more.
 const SECTION_TXNS_MAX: usize = 128;
 
-/// The core: the one thread that decides. It owns the pipeline, turns what workers send into log entries and
-/// applies what has been forced.
+/// How long a member that stops waits for what its quorum has not acknowledged yet.
+const STOP_MS: i64 = 500;
+
+/// The core: the one thread that decides. It owns the member, turns what workers and peers send into log entries and
+/// messages, and applies what has been committed.
 pub(super) struct Core {
     pub shared: Arc<Shared>,
-    pub pipeline: Pipeline,
+    pub member: Member,
+    /// The other members; none of a server that is alone.
+    pub peers: Option<Peers>,
+    pub disk: Arc<dyn Disk>,
+    pub storage: StorageOptions,
     pub log: Arc<Inbox<ToLog>>,
     pub snapshots: Arc<Snapshots>,
     pub tick_ms: i64,
     pub metrics: Arc<Shard>,
     pub seen: PipelineCounts,
     pub quota_lines: OncePerSecond,
+    pub next_tick_ms: i64,
+    pub outputs: Vec<Output>,
+    /// What the core tells the member itself, before anything from outside.
+    pub own: VecDeque<MemberInput>,
+    /// Learners that wait for the tree.
+    pub trees_wanted: VecDeque<LinkId>,
+    pub snapshot_due: bool,
 }
 
 impl Core {
@@ -32,46 +49,37 @@ impl Core {
         let mut out = Deliveries::new(shared.workers.len());
         let mut woken = vec![false; shared.workers.len()];
         let mut messages = Vec::new();
-        let mut next_tick_ms = shared.clock.mono_ms() + self.tick_ms;
-        let mut stopping = false;
-        while !(stopping && self.pipeline.in_flight() == 0 && !self.pipeline.has_ready()) {
-            if self.pipeline.has_ready() {
+        self.next_tick_ms = shared.clock.mono_ms() + if self.peers.is_some() { 0 } else { self.tick_ms };
+        let mut stopping_since = None;
+        loop {
+            if let Some(since_ms) = stopping_since
+                && (self.member.pipeline().in_flight() == 0 && !self.member.has_ready()
+                    || self.peers.is_some() && shared.clock.mono_ms() >= since_ms + STOP_MS)
+            {
+                break;
+            }
+            if self.member.has_ready() || !self.own.is_empty() {
                 shared.core.take(&mut messages);
             } else {
-                shared.core.wait(&mut messages, Some(shared.clock.instant(next_tick_ms)));
+                shared.core.wait(&mut messages, Some(shared.clock.instant(self.wake_at_ms())));
             }
             let now = shared.clock.now();
-            let tick = now.mono_ms >= next_tick_ms;
-            let mut snapshot_due = false;
-            if tick || !messages.is_empty() {
+            let tick = now.mono_ms >= self.wake_at_ms();
+            if tick || !messages.is_empty() || !self.own.is_empty() {
                 self.metrics.record(Summary::PrepProcessorQueueSize, messages.len() as u64);
-                let tree = shared.tree.read();
-                for message in messages.drain(..) {
-                    match message {
-                        ToCore::Input(input) => self.pipeline.accept(now, &tree, input),
-                        ToCore::SnapshotDue => snapshot_due = true,
-                        ToCore::Report(to) => {
-                            // Whoever asked may have gone.
-                            let _ = to.send(self.report());
-                        }
-                        ToCore::Stop => stopping = true,
-                    }
+                if self.take_in(now, &mut messages, tick) {
+                    stopping_since = Some(now.mono_ms);
                 }
-                if tick {
-                    self.pipeline.accept(now, &tree, Input::Tick);
-                    next_tick_ms = now.mono_ms + self.tick_ms;
-                }
+            } else if self.peers.is_some() {
+                self.member.settle(now, &shared.tree.read(), &mut self.outputs);
             }
             self.note_counts();
             self.note_quotas(now.mono_ms);
-            if let Some(batch) = self.pipeline.take_log() {
-                self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);
-                self.log.put(ToLog::Append(batch));
-            }
-            if self.pipeline.has_ready() {
+            self.hand_on(now);
+            if self.member.has_ready() {
                 let mut tree = shared.tree.write();
                 let mut watches = shared.watches.lock();
-                self.pipeline.apply(&mut tree, &mut watches, &mut out, SECTION_TXNS_MAX);
+                self.member.apply(&mut tree, &mut watches, &mut out, SECTION_TXNS_MAX);
                 drop(watches);
                 // Inside the section: whoever sees the change afterwards finds what is told of it.
                 for ((worker, port), woken) in out.workers.iter_mut().zip(&shared.workers).zip(&mut woken) {
@@ -84,16 +92,92 @@ impl Core {
                     }
                 }
             }
-            if snapshot_due && !stopping {
+            if self.snapshot_due && stopping_since.is_none() {
                 self.begin_snapshot();
             }
+        }
+        if let Some(peers) = self.peers.take() {
+            peers.shutdown();
         }
         self.log.put(ToLog::Stop);
     }
 
+    /// Deals with messages in their order. Whether the server is to stop.
+    fn take_in(&mut self, now: Now, messages: &mut Vec<ToCore>, tick: bool) -> bool {
+        let shared = self.shared.clone();
+        let mut stop = false;
+        let mut messages = messages.drain(..);
+        loop {
+            let mut arrived = None;
+            let tree = shared.tree.read();
+            while let Some(input) = self.own.pop_front() {
+                self.member.accept(now, &tree, input, &mut self.outputs);
+            }
+            for message in messages.by_ref() {
+                match message {
+                    ToCore::Input(input) => {
+                        self.member.accept(now, &tree, MemberInput::Pipeline(input), &mut self.outputs);
+                    }
+                    ToCore::Member(input) => self.member.accept(now, &tree, input, &mut self.outputs),
+                    ToCore::Tree { attempt, zxid, tree, sessions } => {
+                        arrived = Some((attempt, zxid, tree, sessions));
+                        break;
+                    }
+                    ToCore::SnapshotDue => self.snapshot_due = true,
+                    ToCore::SnapshotFree => {}
+                    ToCore::Report(to) => {
+                        // Whoever asked may have gone.
+                        let _ = to.send(self.report());
+                    }
+                    ToCore::Stop => stop = true,
+                }
+            }
+            if let Some((attempt, zxid, new, sessions)) = arrived {
+                drop(tree);
+                self.hand_on(now);
+                self.take_tree(attempt, zxid, *new, sessions);
+                continue;
+            }
+            if tick {
+                self.member.accept(now, &tree, MemberInput::Tick, &mut self.outputs);
+                self.next_tick_ms = now.mono_ms + self.tick_ms;
+            }
+            self.member.settle(now, &tree, &mut self.outputs);
+            return stop;
+        }
+    }
+
+    fn wake_at_ms(&self) -> i64 {
+        match self.member.next_deadline_ms() {
+            Some(deadline_ms) => deadline_ms,
+            None => self.next_tick_ms,
+        }
+    }
+
+    /// Log entries to the log, outputs to the world.
+    fn hand_on(&mut self, now: Now) {
+        loop {
+            while let Some(batch) = self.member.take_log() {
+                self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);
+                self.log.put(ToLog::Append(batch));
+            }
+            if self.outputs.is_empty() && !(self.begin_tree(now)) {
+                break;
+            }
+            let mut outputs = std::mem::take(&mut self.outputs);
+            for output in outputs.drain(..) {
+                self.execute(output);
+            }
+            if self.outputs.is_empty() {
+                // Its memory serves the next turn.
+                self.outputs = outputs;
+            }
+        }
+    }
+
     /// Hands on what the pipeline counts.
     fn note_counts(&mut self) {
-        let (now, seen) = (self.pipeline.counts(), self.seen);
+        let (now, seen) = (self.member.pipeline().counts(), self.seen);
         if now.sessions_expired != seen.sessions_expired {
             self.metrics.add(Counter::StaleSessionsExpired, now.sessions_expired - seen.sessions_expired);
         }
@@ -114,7 +198,7 @@ impl Core {
 
     /// Tells the operator of quotas that were exceeded, once a second at most.
     fn note_quotas(&mut self, now_ms: i64) {
-        for QuotaNote { excess, refused, .. } in self.pipeline.take_quota_notes() {
+        for QuotaNote { excess, refused, .. } in self.member.pipeline_mut().take_quota_notes() {
             if refused {
                 let namespace = excess.path.trim_start_matches('/').split('/').next().unwrap_or_default();
                 self.metrics.inc_keyed(KeyedCounter::QuotaExceededErrorPerNamespace, namespace);
@@ -130,7 +214,9 @@ impl Core {
         }
     }
 
-    fn begin_snapshot(&self) {
+    fn begin_snapshot(&mut self) {
+        // One that finds another under way is left out: the next roll of the log asks again.
+        self.snapshot_due = false;
         if !self.snapshots.try_begin() {
             return;
         }
@@ -139,17 +225,20 @@ impl Core {
             Ok(walk) => walk,
             Err(error) => fatal::stop(fatal::Exit::Unexpected, &format!("a snapshot cannot begin: {error}")),
         };
-        let sessions = self.pipeline.global_sessions();
+        let sessions = self.member.pipeline().global_sessions();
         drop(tree);
         self.snapshots.write(self.shared.clone(), walk, sessions);
     }
 
     fn report(&self) -> CoreReport {
-        let sessions = self.pipeline.sessions();
+        let sessions = self.member.pipeline().sessions();
+        let part = self.member.part();
         CoreReport {
             sessions: sessions.len(),
             deadlines: sessions.by_deadline().into_iter().collect(),
-            counts: self.pipeline.counts(),
+            counts: self.member.pipeline().counts(),
+            learned: part.learns().then(|| self.member.pipeline().global_sessions()),
+            learners: self.member.leader().map(super::ensemble::learner_counts),
         }
     }
 }

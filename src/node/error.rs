@@ -1,5 +1,5 @@
 use super::Exit;
-use crate::storage::StorageError;
+use crate::{peer::PeerError, storage::StorageError};
 use std::io;
 use thiserror::Error;
 
@@ -16,6 +16,17 @@ pub enum NodeError {
         address: String,
         /// Why.
         source: io::Error,
+    },
+    /// A port for peers cannot be had.
+    #[error(transparent)]
+    Peers(PeerError),
+    /// The member list does not name this server.
+    #[error(
+        "this server's myid is {me}, but no server.{me} line tells its addresses: add the line, or correct myid"
+    )]
+    NotAMember {
+        /// `myid`.
+        me: i64,
     },
     /// The data cannot be read or written.
     #[error(transparent)]
@@ -40,7 +51,8 @@ impl NodeError {
     /// The number that the process ends with.
     pub fn exit(&self) -> Exit {
         match self {
-            NodeError::NoClientPort => Exit::Invocation,
+            NodeError::NoClientPort | NodeError::NotAMember { .. } => Exit::Invocation,
+            NodeError::Peers(_) => Exit::Bind,
             NodeError::Storage(_) => Exit::DataDir,
             NodeError::Listen { .. } | NodeError::Thread(_) => Exit::Unexpected,
         }

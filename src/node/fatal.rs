@@ -12,6 +12,10 @@ pub enum Exit {
     Invocation = 2,
     /// The data directory cannot be used.
     DataDir = 3,
+    /// This member's history and the leader's words do not go together.
+    Diverged = 12,
+    /// Nothing can be listened on for peers.
+    Bind = 14,
 }
 
 /// Ends the process at once, with a message. Connections are reset; what was not acknowledged may or may not have

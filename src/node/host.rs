@@ -1,7 +1,7 @@
 use super::{limits, options};
 use crate::{
-    admin::{SettingsView, words::envi::Machine},
-    config::ServerConfig,
+    admin::{EnsembleView, SettingsView, words::envi::Machine},
+    config::{EnsembleConfig, ServerConfig, members::Role},
     net::Host,
     storage::Disk,
 };
@@ -20,7 +20,7 @@ pub(super) struct ThisHost {
 }
 
 impl ThisHost {
-    pub fn new(config: &ServerConfig, disk: Arc<dyn Disk>) -> Self {
+    pub fn new(config: &ServerConfig, ensemble: Option<&EnsembleConfig>, disk: Arc<dyn Disk>) -> Self {
         let storage = options::storage(config);
         let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
         let (snapshots, logs) = (absolute(storage.snap_dir()), absolute(storage.log_dir()));
@@ -34,8 +34,8 @@ impl ThisHost {
             timeout_min_ms: config.session.timeout_min_ms,
             timeout_max_ms: config.session.timeout_max_ms,
             listen_backlog: config.connection.listen_backlog.map_or(-1, i64::from),
-            server_id: 0,
-            ensemble: None,
+            server_id: ensemble.map_or(0, |e| e.server_id.0),
+            ensemble: ensemble.map(view),
         };
         Self { disk, snapshots, logs, settings }
     }
@@ -43,6 +43,19 @@ impl ThisHost {
     fn bytes_of(&self, dir: &Path) -> u64 {
         // A directory that cannot be read has nothing to show; the log and snapshots complain about it.
         self.disk.list(dir).map_or(0, |entries| entries.iter().filter(|e| !e.is_dir).map(|e| e.len).sum())
+    }
+}
+
+/// What `conf` shows of the ensemble.
+fn view(ensemble: &EnsembleConfig) -> EnsembleView {
+    let own = ensemble.members.servers.get(&ensemble.server_id).and_then(|m| m.addresses.first());
+    EnsembleView {
+        init_limit: ensemble.init_limit_ticks,
+        sync_limit: ensemble.sync_limit_ticks,
+        election_port: own.map_or(0, |a| a.election_port),
+        quorum_port: own.map_or(0, |a| a.quorum_port),
+        observer: ensemble.role == Role::Observer,
+        membership: Some(ensemble.members.to_string()),
     }
 }
 

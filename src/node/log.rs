@@ -3,11 +3,11 @@ use crate::{
     admin::metrics::{Shard, Summary},
     net::{Inbox, Shared, ToCore},
     pipeline::{Input, LogBatch},
-    storage::{LogWriter, SnapshotPace, StorageError},
+    storage::{Disk, LogOptions, LogWriter, SnapshotPace, StorageError},
     types::Zxid,
 };
 use std::{
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 use tracing::warn;
@@ -17,6 +17,10 @@ use tracing::warn;
 pub(super) enum ToLog {
     /// Append and force.
     Append(LogBatch),
+    /// Let go of the files: they are about to be changed. Answered when it is done.
+    Detach(mpsc::SyncSender<()>),
+    /// Go on behind this txn.
+    Attach(Zxid),
     /// There is nothing more.
     Stop,
 }
@@ -25,6 +29,8 @@ pub(super) enum ToLog {
 pub(super) struct Log {
     pub shared: Arc<Shared>,
     pub inbox: Arc<Inbox<ToLog>>,
+    pub disk: Arc<dyn Disk>,
+    pub options: LogOptions,
     pub writer: LogWriter,
     pub pace: SnapshotPace,
     pub metrics: Arc<Shard>,
@@ -67,6 +73,16 @@ impl Log {
                             self.write(&mut batches)?;
                             txns = 0;
                         }
+                    }
+                    ToLog::Detach(done) => {
+                        self.write(&mut batches)?;
+                        txns = 0;
+                        self.writer.roll()?;
+                        // The core waits for it.
+                        let _ = done.send(());
+                    }
+                    ToLog::Attach(last) => {
+                        self.writer = LogWriter::open(self.disk.clone(), self.options.clone(), last);
                     }
                     ToLog::Stop => stop = true,
                 }

@@ -13,6 +13,7 @@
 //! Upstream counterpart: `ZooKeeperServerMain`, `ZooKeeperServer`, `ServerCnxnFactory`. Start reading at [`run`].
 
 mod core;
+mod ensemble;
 mod error;
 mod fatal;
 mod host;
@@ -20,20 +21,23 @@ mod limits;
 mod log;
 pub mod logging;
 mod options;
+mod peers;
 mod recovery;
 mod snapshot;
+mod streams;
 
 pub use error::NodeError;
 pub use fatal::Exit;
 
-use self::{core::Core, host::ThisHost, log::Log, snapshot::Snapshots};
+use self::{core::Core, host::ThisHost, log::Log, peers::Peers, snapshot::Snapshots};
 use crate::{
     admin::{
         metrics::{Metrics, Summary},
         version::full_version,
         words::{Whitelist, gtmk::TraceMask},
     },
-    config::ServerConfig,
+    config::{EnsembleConfig, ServerConfig},
+    member::{Member, Part},
     net::{
         self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, OncePerSecond, Shared,
         ToCore, UnderWay, WorkerPort,
@@ -44,10 +48,11 @@ use crate::{
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
+    collections::VecDeque,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -65,7 +70,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it cannot start. Once it serves, failures that end it end the process, with a message.
-pub fn run(mut config: ServerConfig) -> Result<(), NodeError> {
+pub fn run(mut config: ServerConfig, ensemble: Option<EnsembleConfig>) -> Result<(), NodeError> {
     fatal::abort_on_panic();
     limits::raise_open_files(config.connection.total_max);
     let address = config.connection.client_address.as_ref().ok_or(NodeError::NoClientPort)?;
@@ -85,7 +90,7 @@ pub fn run(mut config: ServerConfig) -> Result<(), NodeError> {
     if let (Some(address), Ok(at)) = (&mut config.connection.client_address, listener.local_addr()) {
         address.port = at.port();
     }
-    let server = Server::start(config, disk, clock, recovered, load_ms)?;
+    let server = Server::start(config, ensemble, disk, clock, recovered, load_ms)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
     runtime.block_on(server.serve(listener))
@@ -114,12 +119,13 @@ struct Server {
 impl Server {
     fn start(
         config: ServerConfig,
+        ensemble: Option<EnsembleConfig>,
         disk: Arc<dyn Disk>,
         clock: Clock,
         recovered: Recovered,
         load_ms: u64,
     ) -> Result<Self, NodeError> {
-        let Recovered { tree, mut sessions, orphans, replayed, .. } = recovered;
+        let Recovered { tree, mut sessions, orphans, replayed, last_zxid: trusted_zxid, .. } = recovered;
         let last_zxid = tree.last_zxid();
         // Their ephemerals go as those of other sessions do: by a transaction, at the end of the first tick.
         let tick_ms = i32::try_from(config.session.tick_time_ms).unwrap_or(i32::MAX);
@@ -129,7 +135,7 @@ impl Server {
         let log_shard = metrics.shard(options::workers(&config) + 2);
         log_shard.record(Summary::DbInitTime, load_ms);
         log_shard.record(Summary::StartupTxnsLoaded, replayed);
-        let pipeline_config = options::pipeline(&config);
+        let pipeline_config = options::pipeline(&config, ensemble.as_ref());
         let (mut ports, mut commands) = (Vec::new(), Vec::new());
         for _ in 0..options::workers(&config) {
             let (to, from) = mpsc::unbounded_channel();
@@ -159,16 +165,33 @@ impl Server {
                 config.request.read_only_mode_enabled,
             ),
             trace_mask: AtomicI64::new(TraceMask::default().0),
-            host: Box::new(ThisHost::new(&config, disk.clone())),
+            host: Box::new(ThisHost::new(&config, ensemble.as_ref(), disk.clone())),
+            serving: AtomicBool::new(ensemble.is_none()),
+            part: Mutex::new(if ensemble.is_some() { Part::Looking } else { Part::Standalone }),
             config,
         });
         let snapshots = Arc::new(Snapshots::new(disk.clone(), storage_options.snapshot()));
-        let pipeline = Pipeline::new(pipeline_config, &sessions, last_zxid, clock.now());
+        let member = match &ensemble {
+            None => Member::standalone(Pipeline::new(pipeline_config, &sessions, last_zxid, clock.now())),
+            Some(ensemble) => {
+                let (accepted, current) =
+                    storage::resync::epochs_at_start(&*disk, &storage_options, last_zxid)?;
+                let config = options::member(&shared.config, ensemble);
+                let now = clock.now();
+                Member::new(config, pipeline_config, &sessions, trusted_zxid, accepted, current, now)
+            }
+        };
+        let peers = match &ensemble {
+            None => None,
+            Some(ensemble) => Some(Peers::start(&shared, &shared.config, ensemble)?),
+        };
         let storage = &shared.config.storage;
         let log_inbox = Arc::new(Inbox::default());
         let log = Log {
             shared: shared.clone(),
             inbox: log_inbox.clone(),
+            disk: disk.clone(),
+            options: storage_options.log(),
             writer: LogWriter::open(disk.clone(), storage_options.log(), last_zxid),
             pace: SnapshotPace::new(storage.snap_count, storage.snap_size_limit, rand::random()),
             metrics: shared.metrics.shard(shared.workers.len() + 2),
@@ -176,13 +199,21 @@ impl Server {
         };
         let core = Core {
             shared: shared.clone(),
-            pipeline,
+            member,
+            peers,
+            disk: disk.clone(),
+            storage: storage_options.clone(),
             log: log_inbox,
             snapshots: snapshots.clone(),
             tick_ms: i64::from(shared.config.session.tick_time_ms),
             metrics: shared.metrics.shard(shared.workers.len() + 1),
             seen: PipelineCounts::default(),
             quota_lines: OncePerSecond::default(),
+            next_tick_ms: 0,
+            outputs: Vec::new(),
+            own: VecDeque::new(),
+            trees_wanted: VecDeque::new(),
+            snapshot_due: false,
         };
         if replayed > 0 {
             // The next start need not replay them again.

@@ -2,7 +2,8 @@
 
 use crate::{
     auth,
-    config::{DigestAlgorithm, ServerConfig, SnapshotCompression},
+    config::{DigestAlgorithm, EnsembleConfig, ServerConfig, SnapshotCompression},
+    member::MemberConfig,
     ops::OpsConfig,
     pipeline::{PipelineConfig, ReaperConfig},
     storage::{Compression, StorageOptions},
@@ -71,10 +72,27 @@ pub(super) fn storage(config: &ServerConfig) -> StorageOptions {
     }
 }
 
-pub(super) fn pipeline(config: &ServerConfig) -> PipelineConfig {
+/// What the member of an ensemble has to know.
+pub(super) fn member(config: &ServerConfig, ensemble: &EnsembleConfig) -> MemberConfig {
+    MemberConfig {
+        me: ensemble.server_id,
+        members: ensemble.members.clone(),
+        tick_ms: i64::from(config.session.tick_time_ms),
+        init_limit_ticks: i64::from(ensemble.init_limit_ticks),
+        sync_limit_ticks: i64::from(ensemble.sync_limit_ticks),
+        notification_interval_min_ms: i64::from(ensemble.notification_interval_min_ms),
+        notification_interval_max_ms: i64::from(ensemble.notification_interval_max_ms),
+        commit_log_count: config.storage.commit_log_count as usize,
+        force_snapshot: ensemble.force_snapshot,
+        sync_from_log: config.storage.snapshot_size_factor >= 0.0,
+        snapshot_syncs_max: ensemble.snapshot_syncs_max.map_or(0, saturating),
+    }
+}
+
+pub(super) fn pipeline(config: &ServerConfig, ensemble: Option<&EnsembleConfig>) -> PipelineConfig {
     let container = &config.request.container;
     PipelineConfig {
-        server: STANDALONE,
+        server: ensemble.map_or(STANDALONE, |e| e.server_id),
         tick_ms: i64::from(config.session.tick_time_ms),
         session_timeout_min_ms: saturating(config.session.timeout_min_ms),
         session_timeout_max_ms: saturating(config.session.timeout_max_ms),

@@ -1,7 +1,7 @@
 use super::fatal;
 use crate::{
     admin::metrics::Summary,
-    net::Shared,
+    net::{Shared, ToCore},
     storage::{Disk, SnapshotOptions, SnapshotWriter, StorageError, digest_of},
     tree::SnapshotWalk,
     types::SessionId,
@@ -40,6 +40,11 @@ impl Snapshots {
         !self.under_way.swap(true, Ordering::AcqRel)
     }
 
+    /// The snapshot that had begun is over. Whoever wants to begin the next one is told by its own ways.
+    pub fn end(&self) {
+        self.under_way.store(false, Ordering::Release);
+    }
+
     pub fn is_under_way(&self) -> bool {
         self.under_way.load(Ordering::Acquire)
     }
@@ -52,7 +57,8 @@ impl Snapshots {
             let start = Instant::now();
             let (zxid, nodes) = (walk.zxid(), walk.node_count());
             let result = me.write_walk(&shared, walk, &sessions);
-            me.under_way.store(false, Ordering::Release);
+            me.end();
+            shared.core.put(ToCore::SnapshotFree);
             match result {
                 Ok((path, bytes)) => {
                     let ms = start.elapsed().as_millis() as u64;

@@ -4,3 +4,4 @@
 //! by the server.
 
 pub mod bench;
+pub mod ensemble;

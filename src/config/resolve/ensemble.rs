@@ -131,7 +131,41 @@ impl Values {
             let text = "peerType differs from this server's own line; the line counts";
             self.say(Level::Warn, &self.origin("peerType"), text);
         }
-        Ok(Some(EnsembleConfig { members, server_id, role, init_limit_ticks, sync_limit_ticks, origin }))
+        let tick_ms = server.session.tick_time_ms;
+        let config = EnsembleConfig {
+            members,
+            server_id,
+            role,
+            init_limit_ticks,
+            sync_limit_ticks,
+            connect_limit_ticks: match self.count("connectToLearnerMasterLimit") {
+                0 => init_limit_ticks,
+                ticks => ticks,
+            },
+            multi_address: self.flag("multiAddress.enabled"),
+            listen_on_all: self.flag("quorumListenOnAllIPs"),
+            election_connect_ms: self.count("cnxTimeout"),
+            election_handshake_ms: match self.int("quorumCnxnTimeoutMs") {
+                ..=0 => sync_limit_ticks.saturating_mul(tick_ms),
+                ms => u32::try_from(ms).unwrap_or(u32::MAX),
+            },
+            bind_tries: self.count("electionPortBindRetry"),
+            notification_interval_min_ms: self.count("fastleader.minNotificationInterval"),
+            notification_interval_max_ms: self.count("fastleader.maxNotificationInterval"),
+            connect_retry_ms: self.count("leaderConnectDelayDuringRetryMs"),
+            snapshot_syncs_max: Some(self.count("leader.maxConcurrentSnapSyncs")).filter(|n| *n > 0),
+            leader_serves: self.flag("leaderServes"),
+            tcp_keep_alive: self.flag("tcpKeepAlive"),
+            force_snapshot: self.flag("forceSnapshotSync"),
+            protection: self.protection(),
+            origin,
+        };
+        Ok(Some(config))
+    }
+
+    /// The first key by which connections between servers are to be protected.
+    fn protection(&self) -> Option<&'static str> {
+        ["sslQuorum", "quorum.auth.enableSasl"].into_iter().find(|name| self.flag(name))
     }
 
     /// Two of the switches of SASL between servers need others.

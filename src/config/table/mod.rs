@@ -62,7 +62,7 @@ pub enum Place {
 pub enum State {
     /// It has its effect.
     Works,
-    /// Checked and kept, without effect on a standalone server, as upstream.
+    /// It has its effect in an ensemble, and none on a standalone server, as upstream.
     Ensemble,
     /// Checked; the feature is not there yet, which is said in one warning, unless the value is one of these:
     /// with them the absence makes no difference.

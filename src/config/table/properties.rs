@@ -227,7 +227,7 @@ pub(super) static SECTIONS: &[Section] = &[
     Section {
         title: "TLS",
         keys: keys! {
-            "ssl.quorum.*" Both Text, "", Ensemble;
+            "ssl.quorum.*" Both Text, "", Later(&[""]);
                 "keys, certificates and protocols between servers; the names below `ssl.`"
             "ssl.*" Both Text, "", ANY;
                 "keys, certificates and protocols for clients: keyStore.*, trustStore.*, protocol, enabledProtocols, ciphersuites, clientAuth, hostnameVerification, crl, ocsp, …"
@@ -248,43 +248,43 @@ pub(super) static SECTIONS: &[Section] = &[
                 "first pause between two votes"
             "fastleader.maxNotificationInterval" Both from(0, Ms), "60000", Ensemble;
                 "longest pause between two votes"
-            "leader.maxTimeToWaitForEpoch" Both int(Ms), "-1", Ensemble;
+            "leader.maxTimeToWaitForEpoch" Both int(Ms), "-1", Later(&["-1"]);
                 "how long a new leader waits for followers; -1 is `initLimit`"
             "leader.maxConcurrentSnapSyncs" Both int(Plain), "10", Ensemble;
                 "learners that receive a snapshot at the same time"
-            "leader.maxConcurrentDiffSyncs" Both int(Plain), "100", Ensemble;
+            "leader.maxConcurrentDiffSyncs" Both int(Plain), "100", Later(&["100"]);
                 "learners that receive transactions at the same time"
-            "leader.ackLoggingFrequency" Both int(Plain), "1000", Ensemble;
+            "leader.ackLoggingFrequency" Both int(Plain), "1000", Ignored;
                 "every how many acknowledgements the latency is sampled"
-            "leader.closeSocketAsync" BothAndBare Lenient, "false", Ensemble;
+            "leader.closeSocketAsync" BothAndBare Lenient, "false", Ignored;
                 "a leader closes connections in the background"
-            "learner.closeSocketAsync" BothAndBare Lenient, "false", Ensemble;
+            "learner.closeSocketAsync" BothAndBare Lenient, "false", Ignored;
                 "a learner closes its connection in the background"
-            "learner.asyncSending" BothAndBare Lenient, "false", Ensemble;
+            "learner.asyncSending" BothAndBare Lenient, "false", Ignored;
                 "a learner sends in the background"
             "leaderConnectDelayDuringRetryMs" Both from(0, Ms), "100", Ensemble;
                 "pause between two attempts to reach the leader"
-            "leaderServes" Both Unless("no"), "yes", Ensemble;
+            "leaderServes" Both Unless("no"), "yes", Later(&["yes"]);
                 "whether a leader accepts clients"
-            "forward_learner_requests_to_commit_processor_disabled" Both Lenient, "false", Ensemble;
+            "forward_learner_requests_to_commit_processor_disabled" Both Lenient, "false", Ignored;
                 "shorten the way of learners' requests in the leader"
-            "follower.skipLearnerRequestToNextProcessor" Both Lenient, "false", Ensemble;
+            "follower.skipLearnerRequestToNextProcessor" Both Lenient, "false", Ignored;
                 "shorten the way of learners' requests in a follower"
-            "observer.syncEnabled" Both Lenient, "", Ensemble;
+            "observer.syncEnabled" Both Lenient, "", Later(&[""]);
                 "overrides `syncEnabled`"
-            "observer.reconnectDelayMs" Both from(0, Ms), "0", Ensemble;
+            "observer.reconnectDelayMs" Both from(0, Ms), "0", Later(&["0"]);
                 "pause of an observer before it looks for a leader again"
-            "observer.election.DelayMs" Both from(0, Ms), "200", Ensemble;
+            "observer.election.DelayMs" Both from(0, Ms), "200", Later(&["200"]);
                 "pause of an observer between two looks for a leader"
-            "observerMaster.sizeLimit" Both int(Bytes), "33554432", Ensemble;
+            "observerMaster.sizeLimit" Both int(Bytes), "33554432", Later(&["33554432"]);
                 "transactions a follower keeps for its observers"
             "tcpKeepAlive" Both Lenient, "false", Ensemble;
                 "TCP keep-alive on election connections"
             "forceSnapshotSync" Both Lenient, "false", Ensemble;
                 "bring learners up to date by snapshots only; for tests"
-            "messageTracker.BufferSize" Both int(Plain), "10", Ensemble;
+            "messageTracker.BufferSize" Both int(Plain), "10", Ignored;
                 "messages kept per learner for inspection"
-            "messageTracker.Enabled" Both Lenient, "false", Ensemble;
+            "messageTracker.Enabled" Both Lenient, "false", Later(&["false"]);
                 "keep messages per learner for inspection"
         },
     },
@@ -328,9 +328,9 @@ pub(super) static SECTIONS: &[Section] = &[
                 "nodes deleted per minute at most"
             "znode.container.maxNeverUsedIntervalMs" Bare long(Ms), "0", Works;
                 "a container that never had a child is deleted after this; 0 or less is never"
-            "leader.nodelay" Bare Only("true"), "true", Ensemble;
+            "leader.nodelay" Bare Only("true"), "true", Later(&["true"]);
                 "TCP_NODELAY of a leader"
-            "follower.nodelay" Bare Only("true"), "true", Ensemble;
+            "follower.nodelay" Bare Only("true"), "true", Later(&["true"]);
                 "TCP_NODELAY of a follower"
             "java.security.auth.login.config" Bare Path, "", ANY;
                 "the login file (JAAS)"

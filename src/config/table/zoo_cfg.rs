@@ -60,41 +60,41 @@ pub(super) static SECTIONS: &[Section] = &[
                 "role of this server; the server list overrides it"
             "quorumListenOnAllIPs" ZooCfg Bool, "false", Ensemble;
                 "accept peers on all addresses of the machine"
-            "syncEnabled" ZooCfg Bool, "true", Ensemble;
+            "syncEnabled" ZooCfg Bool, "true", Later(&["true"]);
                 "whether observers keep logs and snapshots; the property `zookeeper.observer.syncEnabled` overrides it"
-            "localSessionsEnabled" ZooCfg Bool, "false", Ensemble;
+            "localSessionsEnabled" ZooCfg Bool, "false", Later(&["false"]);
                 "sessions known to one server only"
-            "localSessionsUpgradingEnabled" ZooCfg Bool, "false", Ensemble;
+            "localSessionsUpgradingEnabled" ZooCfg Bool, "false", Later(&["false"]);
                 "turn a local session into a global one when it needs an ephemeral node"
-            "observerMasterPort" ZooCfg Int(INT_MIN, 65535, Port), "0", Ensemble;
+            "observerMasterPort" ZooCfg Int(INT_MIN, 65535, Port), "0", Later(&["0"]);
                 "port on which followers serve observers; 0 or less is off"
-            "oraclePath" ZooCfg Path, "", Ensemble;
+            "oraclePath" ZooCfg Path, "", Later(&[""]);
                 "file of the oracle for an ensemble of two"
             "multiAddress.enabled" Both Bool, "false", Ensemble;
                 "several addresses per member. Lists in `server.N` also need `-Dzookeeper.multiAddress.enabled=true`, as upstream"
-            "multiAddress.reachabilityCheckEnabled" Both Bool, "true", Ensemble;
+            "multiAddress.reachabilityCheckEnabled" Both Bool, "true", Later(&["true"]);
                 "look which of a member's addresses answers"
-            "multiAddress.reachabilityCheckTimeoutMs" Both Int(0, INT_MAX, Ms), "1000", Ensemble;
+            "multiAddress.reachabilityCheckTimeoutMs" Both Int(0, INT_MAX, Ms), "1000", Later(&["1000"]);
                 "how long that look may take"
             "quorum.cnxn.threads.size" ZooCfg Int(INT_MIN, INT_MAX, Plain), "20", Ignored;
                 "threads that authenticate peers"
-            "sslQuorum" ZooCfg Bool, "false", Ensemble;
+            "sslQuorum" ZooCfg Bool, "false", Later(&["false"]);
                 "TLS between servers"
-            "portUnification" ZooCfg Bool, "false", Ensemble;
+            "portUnification" ZooCfg Bool, "false", Later(&["false"]);
                 "accept peers with and without TLS on one port"
-            "sslQuorumReloadCertFiles" ZooCfg Bool, "false", Ensemble;
+            "sslQuorumReloadCertFiles" ZooCfg Bool, "false", Later(&["false"]);
                 "read the servers' certificates again when their files change"
-            "quorum.auth.enableSasl" ZooCfg Bool, "false", Ensemble;
+            "quorum.auth.enableSasl" ZooCfg Bool, "false", Later(&["false"]);
                 "SASL between servers"
-            "quorum.auth.learnerRequireSasl" ZooCfg Bool, "false", Ensemble;
+            "quorum.auth.learnerRequireSasl" ZooCfg Bool, "false", Later(&["false"]);
                 "a learner talks to an authenticated leader only; needs `quorum.auth.enableSasl`"
-            "quorum.auth.serverRequireSasl" ZooCfg Bool, "false", Ensemble;
+            "quorum.auth.serverRequireSasl" ZooCfg Bool, "false", Later(&["false"]);
                 "a leader accepts authenticated learners only; needs both others"
-            "quorum.auth.learner.saslLoginContext" ZooCfg Text, "QuorumLearner", Ensemble;
+            "quorum.auth.learner.saslLoginContext" ZooCfg Text, "QuorumLearner", Later(&["QuorumLearner"]);
                 "section of the login file for a learner"
-            "quorum.auth.server.saslLoginContext" ZooCfg Text, "QuorumServer", Ensemble;
+            "quorum.auth.server.saslLoginContext" ZooCfg Text, "QuorumServer", Later(&["QuorumServer"]);
                 "section of the login file for a leader"
-            "quorum.auth.kerberos.servicePrincipal" ZooCfg Text, "zkquorum/localhost", Ensemble;
+            "quorum.auth.kerberos.servicePrincipal" ZooCfg Text, "zkquorum/localhost", Later(&["zkquorum/localhost"]);
                 "Kerberos name of the servers"
         },
     },

@@ -44,6 +44,13 @@ pub enum Input {
         /// What it says.
         notification: Notification,
     },
+    /// A peer can be reached from now on, or cannot any more. Peers of whom nothing was said may be reachable.
+    Reachable {
+        /// Who.
+        peer: ServerId,
+        /// Whether it can.
+        up: bool,
+    },
     /// Time has passed.
     Tick,
     /// The leader is established with this epoch: later answers carry it, so that late joiners can compare.
@@ -93,6 +100,8 @@ pub struct Election {
     /// Votes of members that have a leader, in whatever round they chose it.
     settled: BTreeMap<ServerId, (i32, Vote)>,
     pending: VecDeque<(ServerId, Notification)>,
+    /// Peers that cannot be reached: nobody waits for their votes.
+    down: BTreeSet<ServerId>,
     interval_ms: i64,
     resend_at_ms: i64,
     /// When the proposal becomes the decision unless a better one comes.
@@ -113,6 +122,7 @@ impl Election {
             votes: BTreeMap::new(),
             settled: BTreeMap::new(),
             pending: VecDeque::new(),
+            down: BTreeSet::new(),
             resend_at_ms: i64::MAX,
             decide_at_ms: None,
             outputs: Vec::new(),
@@ -132,6 +142,15 @@ impl Election {
                     }
                     self.pending.push_back((from, notification));
                     self.digest(now_ms);
+                }
+            }
+            Input::Reachable { peer, up: true } => {
+                self.down.remove(&peer);
+            }
+            Input::Reachable { peer, up: false } => {
+                self.down.insert(peer);
+                if self.state == PeerState::Looking {
+                    self.consider(now_ms);
                 }
             }
             Input::Tick => self.tick(now_ms),
@@ -336,11 +355,19 @@ impl Election {
         }
     }
 
-    /// Whether a quorum shares the proposal: then it becomes the decision unless something better comes.
+    /// Whether a quorum shares the proposal: then it becomes the decision unless something better comes. Nothing can
+    /// when every voter has spoken in this round or cannot be reached, and nothing is waited for. Upstream waits
+    /// always; which leader is elected makes no difference to what is safe.
     fn consider(&mut self, now_ms: i64) {
         let mine = self.vote();
         let agreeing = self.votes.iter().filter(|(_, v)| v.agrees(&mine)).map(|(id, _)| *id);
-        if self.is_quorum(agreeing.collect()) {
+        if !self.is_quorum(agreeing.collect()) {
+            return;
+        }
+        let mut voters = self.config.quorums.iter().flat_map(|q| q.voters());
+        if voters.all(|v| self.votes.contains_key(v) || self.down.contains(v)) {
+            self.settle(self.proposal.leader);
+        } else {
             self.decide_at_ms.get_or_insert(now_ms + FINALIZE_WAIT_MS);
         }
     }

@@ -321,3 +321,63 @@ fn two_runs_of_one_seed_are_the_same() {
     };
     assert_eq!(run(), run());
 }
+
+/// Three voters whose messages arrive at once.
+fn decided_at_once(mut elections: Vec<Election>, absent: &[i64]) -> Vec<(i64, Role)> {
+    let mut under_way = Vec::new();
+    let mut decided = Vec::new();
+    let take = |from: ServerId, outputs: Vec<Output>, under_way: &mut Vec<_>, decided: &mut Vec<_>| {
+        for output in outputs {
+            match output {
+                Output::Send { to, notification } => under_way.push((from, to, notification)),
+                Output::Decided(role) => decided.push((from.0, role)),
+                Output::Reconnect => {}
+            }
+        }
+    };
+    for e in &mut elections {
+        let me = e.me();
+        for peer in absent {
+            let outputs = e.step(0, Input::Reachable { peer: ServerId(*peer), up: false });
+            take(me, outputs, &mut under_way, &mut decided);
+        }
+        let outputs = e.step(0, Input::Look { last: Zxid(me.0), peer_epoch: 1 });
+        take(me, outputs, &mut under_way, &mut decided);
+    }
+    while !under_way.is_empty() {
+        let (from, to, notification) = under_way.remove(0);
+        if let Some(e) = elections.iter_mut().find(|e| e.me() == to) {
+            let outputs = e.step(0, Input::Heard { from, notification });
+            take(to, outputs, &mut under_way, &mut decided);
+        }
+    }
+    decided.sort_by_key(|(id, _)| *id);
+    decided
+}
+
+fn voters_of_three(members: &[i64]) -> Vec<Election> {
+    let config = |id| ElectionConfig {
+        me: ServerId(id),
+        voter: true,
+        quorums: vec![Quorum::majority([1, 2, 3].map(ServerId))],
+        text: "version=0".into(),
+        notification_interval_min_ms: 200,
+        notification_interval_max_ms: 60_000,
+    };
+    members.iter().map(|id| Election::new(config(*id))).collect()
+}
+
+#[test]
+fn nobody_waits_for_a_better_vote_when_every_voter_has_spoken() {
+    let follower = Role::Follower(ServerId(3));
+    let roles = decided_at_once(voters_of_three(&[1, 2, 3]), &[]);
+    assert_eq!(roles, [(1, follower), (2, follower), (3, Role::Leader)]);
+}
+
+#[test]
+fn nobody_waits_for_a_voter_that_cannot_be_reached() {
+    let roles = decided_at_once(voters_of_three(&[1, 2]), &[3]);
+    assert_eq!(roles, [(1, Role::Follower(ServerId(2))), (2, Role::Leader)]);
+    // Of whom nothing is known is waited for.
+    assert_eq!(decided_at_once(voters_of_three(&[1, 2]), &[]), []);
+}

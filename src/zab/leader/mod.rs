@@ -163,6 +163,16 @@ impl Leader {
         self.phase == Phase::Broadcast
     }
 
+    /// All connections of learners, those too that have not said who they are.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.links.keys().copied()
+    }
+
+    /// Whose connection it is, if it has said so.
+    pub fn member_of(&self, link: LinkId) -> Option<ServerId> {
+        self.links.get(&link)?.server
+    }
+
     /// The learners that have said who they are.
     pub fn learners(&self) -> impl Iterator<Item = LearnerView> {
         self.links.iter().filter_map(|(link, l)| {

@@ -1,0 +1,68 @@
+use crate::{
+    config::members::{Members, Role},
+    types::ServerId,
+    zab::Quorum,
+};
+
+/// What a member of an ensemble has to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    /// `myid`.
+    pub me: ServerId,
+    /// The active configuration.
+    pub members: Members,
+    /// `tickTime`, ms.
+    pub tick_ms: i64,
+    /// `initLimit`, ticks.
+    pub init_limit_ticks: i64,
+    /// `syncLimit`, ticks.
+    pub sync_limit_ticks: i64,
+    /// `fastleader.minNotificationInterval`, ms.
+    pub notification_interval_min_ms: i64,
+    /// `fastleader.maxNotificationInterval`, ms.
+    pub notification_interval_max_ms: i64,
+    /// `commitLogCount`: committed txns kept in memory for learners that come back.
+    pub commit_log_count: usize,
+    /// `zookeeper.forceSnapshotSync`.
+    pub force_snapshot: bool,
+    /// `snapshotSizeFactor` is not negative.
+    pub sync_from_log: bool,
+    /// `leader.maxConcurrentSnapSyncs`; 0 or less is no limit.
+    pub snapshot_syncs_max: i32,
+}
+
+impl MemberConfig {
+    /// `initLimit` × `tickTime`, ms.
+    pub fn init_limit_ms(&self) -> i64 {
+        self.init_limit_ticks.saturating_mul(self.tick_ms)
+    }
+
+    /// `syncLimit` × `tickTime`, ms.
+    pub fn sync_limit_ms(&self) -> i64 {
+        self.sync_limit_ticks.saturating_mul(self.tick_ms)
+    }
+
+    /// Whether this member votes in the active configuration.
+    pub fn votes(&self) -> bool {
+        self.members.servers.get(&self.me).is_some_and(|member| member.role == Role::Participant)
+    }
+
+    /// The configurations that have to agree.
+    pub fn quorums(&self) -> Vec<Quorum> {
+        vec![quorum(&self.members)]
+    }
+}
+
+/// Who decides in a configuration.
+pub fn quorum(members: &Members) -> Quorum {
+    match &members.hierarchy {
+        None => Quorum::majority(members.voters()),
+        Some(hierarchy) => Quorum::hierarchical(
+            members.voters(),
+            hierarchy
+                .group_of
+                .iter()
+                .map(|(id, group)| (*id, *group, hierarchy.weight_of.get(id).copied().unwrap_or(1))),
+        ),
+    }
+}

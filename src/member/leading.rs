@@ -1,0 +1,155 @@
+//! Between the leader's protocol and the pipeline.
+
+use super::{EARLY_LINKS_MAX, EARLY_PACKETS_MAX, Output, Part, State, Turn};
+use crate::{
+    pipeline::{self, ToLearner},
+    zab::{Leader, LeaderConfig, LeaderInput, LeaderOutput, LinkId, Packet, election},
+};
+
+impl Turn<'_> {
+    pub(super) fn begin_to_lead(&mut self) {
+        let config = &self.me.config;
+        let leader = Leader::new(
+            LeaderConfig {
+                me: config.me,
+                quorums: config.quorums(),
+                config_text: config.members.to_string(),
+                config_version: i64::try_from(config.members.version).unwrap_or(i64::MAX),
+                tick_ms: config.tick_ms,
+                init_limit_ms: config.init_limit_ms(),
+                sync_limit_ms: config.sync_limit_ms(),
+                force_snapshot: config.force_snapshot,
+                sync_from_log: config.sync_from_log,
+                snapshot_syncs_max: config.snapshot_syncs_max,
+            },
+            self.now.mono_ms,
+            self.me.accepted,
+            self.me.current,
+            self.me.history.last(),
+        );
+        self.me.state = State::Leading(Box::new(leader));
+        self.set_part(Part::Joining { leader: self.me.config.me });
+        // A leader that is its own quorum goes on at once.
+        self.lead(LeaderInput::Tick);
+        for (link, packets) in std::mem::take(&mut self.me.early) {
+            self.lead(LeaderInput::Connected { link });
+            for packet in packets {
+                self.lead(LeaderInput::Packet { link, packet });
+            }
+        }
+    }
+
+    /// Lets the leader's protocol go a step, if this member leads.
+    pub(super) fn lead(&mut self, input: LeaderInput) {
+        let State::Leading(leader) = &mut self.me.state else { return };
+        let outputs = leader.step(self.now.mono_ms, &self.me.history, input);
+        for output in outputs {
+            // What a leader that has resigned had to say before is of no use to anybody.
+            if !matches!(self.me.state, State::Leading(_)) {
+                break;
+            }
+            self.lead_output(output);
+        }
+    }
+
+    fn lead_output(&mut self, output: LeaderOutput) {
+        match output {
+            LeaderOutput::Send { link, bytes } => self.out.push(Output::Send { link, bytes }),
+            LeaderOutput::SendLog { link, after, through } => {
+                self.out.push(Output::SendLog { link, after, through });
+            }
+            LeaderOutput::BeginSnapshot { link } => self.out.push(Output::BeginSnapshot { link }),
+            LeaderOutput::ProbeLog { link, peer } => self.out.push(Output::ProbeLog { link, peer }),
+            LeaderOutput::Close { link, why } => {
+                self.out.push(Output::Close { link, why });
+                self.pipe(pipeline::Input::LinkGone { link });
+            }
+            LeaderOutput::StoreEpoch { kind, epoch } => self.store_epoch(kind, epoch),
+            LeaderOutput::Established { epoch } => {
+                self.pipeline.lead(self.me.config.quorums(), epoch, self.now);
+                self.me.untrusted = false;
+                self.me.config_node_due = true;
+                self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
+                self.set_part(Part::Leading);
+            }
+            LeaderOutput::Acked { member, zxid } => {
+                self.pipe(pipeline::Input::Acked { member, zxid });
+            }
+            LeaderOutput::Request { link, request } => {
+                self.pipe(pipeline::Input::Forwarded { link, request });
+            }
+            LeaderOutput::Revalidate { link, session, timeout_ms } => {
+                self.pipe(pipeline::Input::Revalidate { link, session, timeout_ms });
+            }
+            LeaderOutput::Touched { link, sessions } => {
+                self.pipe(pipeline::Input::TouchedAt { link, sessions });
+            }
+            LeaderOutput::BarrierPassed(n) => self.pipe(pipeline::Input::BarrierPassed(n)),
+            LeaderOutput::Resign { why } => self.retire(&why),
+        }
+    }
+
+    /// What the pipeline has for learners and for the leader.
+    pub(super) fn hand_on_messages(&mut self) {
+        for message in self.pipeline.take_to_learners() {
+            match message {
+                ToLearner::Committed(zxid) => {
+                    self.me.history.commit(zxid);
+                    self.lead(LeaderInput::Committed(zxid));
+                }
+                ToLearner::Revalidated { link, session, valid } => {
+                    let bytes = Packet::Revalidated { session, valid }.to_bytes();
+                    self.out.push(Output::Send { link, bytes });
+                }
+                ToLearner::Synced { link } => {
+                    self.out.push(Output::Send { link, bytes: Packet::Sync.to_bytes() });
+                }
+                ToLearner::Barrier(n) => self.lead(LeaderInput::Barrier(n)),
+            }
+        }
+        for message in self.pipeline.take_to_leader() {
+            self.hand_up(message);
+        }
+    }
+
+    pub(super) fn link_up(&mut self, link: LinkId) {
+        match self.me.state {
+            State::Leading(_) => self.lead(LeaderInput::Connected { link }),
+            State::Learning { .. } => self.refuse(link),
+            State::Retiring | State::Looking if self.me.early.len() >= EARLY_LINKS_MAX => self.refuse(link),
+            // It may have heard of the election's end before this member does.
+            State::Retiring | State::Looking => {
+                self.me.early.insert(link, Vec::new());
+            }
+        }
+    }
+
+    pub(super) fn link_packet(&mut self, link: LinkId, packet: Packet) {
+        if let State::Leading(_) = self.me.state {
+            self.lead(LeaderInput::Packet { link, packet });
+        } else if let Some(packets) = self.me.early.get_mut(&link) {
+            if packets.len() < EARLY_PACKETS_MAX {
+                packets.push(packet);
+            } else {
+                self.me.early.remove(&link);
+                let why = "it talks on before the leader has said a word".into();
+                self.out.push(Output::Close { link, why });
+            }
+        }
+    }
+
+    pub(super) fn link_down(&mut self, link: LinkId, why: &str) {
+        self.me.early.remove(&link);
+        if let State::Leading(leader) = &self.me.state {
+            if let Some(member) = leader.member_of(link) {
+                self.out.push(Output::Note { text: format!("learner {} is gone: {why}", member.0) });
+            }
+            self.lead(LeaderInput::Gone { link });
+            self.pipe(pipeline::Input::LinkGone { link });
+        }
+    }
+
+    fn refuse(&mut self, link: LinkId) {
+        self.out.push(Output::Close { link, why: "this member does not lead".into() });
+    }
+}

@@ -1,0 +1,119 @@
+//! Between the learner's protocol and the pipeline.
+
+use super::{Output, Part, State, Turn};
+use crate::{
+    pipeline::{self, ToLeader},
+    types::{ServerId, SessionId, Zxid},
+    zab::{Learner, LearnerConfig, LearnerInput, LearnerOutput, election},
+};
+
+impl Turn<'_> {
+    pub(super) fn begin_to_learn(&mut self, leader: ServerId) {
+        self.close_early("this member follows another one");
+        let config = &self.me.config;
+        let learner = Learner::new(
+            LearnerConfig {
+                me: config.me,
+                observer: !config.votes(),
+                config_version: i64::try_from(config.members.version).unwrap_or(i64::MAX),
+                init_limit_ms: config.init_limit_ms(),
+                sync_limit_ms: config.sync_limit_ms(),
+            },
+            self.now.mono_ms,
+            self.me.accepted,
+            self.me.current,
+            self.me.history.last(),
+        );
+        self.me.attempts += 1;
+        let attempt = self.me.attempts;
+        self.me.state = State::Learning { leader, attempt, learner: Box::new(learner), truncating: false };
+        self.set_part(Part::Joining { leader });
+        self.out.push(Output::ConnectLeader { attempt, leader });
+    }
+
+    /// Lets the learner's protocol go a step, if it is still this attempt.
+    pub(super) fn learn(&mut self, attempt: u64, input: LearnerInput) {
+        if matches!(self.me.state, State::Learning { attempt: now, .. } if now == attempt) {
+            self.learn_any(input);
+        }
+    }
+
+    pub(super) fn learn_any(&mut self, input: LearnerInput) {
+        let State::Learning { learner, .. } = &mut self.me.state else { return };
+        let outputs = learner.step(self.now.mono_ms, input);
+        for output in outputs {
+            self.learn_output(output);
+        }
+    }
+
+    fn learn_output(&mut self, output: LearnerOutput) {
+        let State::Learning { leader, attempt, truncating, .. } = &mut self.me.state else { return };
+        let (leader, attempt) = (*leader, *attempt);
+        match output {
+            LearnerOutput::Send { bytes } => self.out.push(Output::SendToLeader { attempt, bytes }),
+            LearnerOutput::StoreEpoch { kind, epoch } => self.store_epoch(kind, epoch),
+            LearnerOutput::Continue => self.pipeline.learn(),
+            LearnerOutput::Truncate { zxid } => {
+                *truncating = true;
+                self.out.push(Output::Truncate { zxid });
+            }
+            // A tree of the leader is on stable storage before it takes the place of the old one.
+            LearnerOutput::SaveSnapshot => self.learn_any(LearnerInput::SnapshotSaved),
+            LearnerOutput::Append { zxid, entry } => self.pipe(pipeline::Input::Proposed { zxid, entry }),
+            LearnerOutput::Commit { zxid } => {
+                self.pipe(pipeline::Input::Committed(zxid));
+            }
+            // Reconfigurations are not taken over: the member's own files say who is who.
+            LearnerOutput::ConfigSeen { .. } | LearnerOutput::Activate { .. } => {}
+            LearnerOutput::Serve { epoch } => {
+                self.pipeline.serve(self.now);
+                self.me.untrusted = false;
+                self.me.config_node_due = true;
+                self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
+                let votes = self.me.config.votes();
+                self.set_part(if votes { Part::Following { leader } } else { Part::Observing { leader } });
+            }
+            LearnerOutput::Synced => self.pipe(pipeline::Input::Synced),
+            LearnerOutput::Revalidated { session, valid } => {
+                self.pipe(pipeline::Input::Revalidated { session, valid });
+            }
+            LearnerOutput::Lost { why } => self.retire(&format!("leader {} is lost: {why}", leader.0)),
+            LearnerOutput::Diverged { what } => self.out.push(Output::Diverged { what }),
+        }
+    }
+
+    /// What this server's clients want of the leader.
+    pub(super) fn hand_up(&mut self, message: ToLeader) {
+        self.learn_any(match message {
+            ToLeader::Forward(request) => LearnerInput::Forward(request),
+            ToLeader::Revalidate { session, timeout_ms } => LearnerInput::Revalidate { session, timeout_ms },
+            ToLeader::Touched(sessions) => LearnerInput::Touched(sessions),
+        });
+    }
+
+    pub(super) fn tree_loaded(&mut self, attempt: u64, zxid: Zxid, sessions: &[(SessionId, i32)]) {
+        self.replaced(zxid, sessions);
+        if matches!(self.me.state, State::Learning { attempt: now, .. } if now == attempt) {
+            self.pipeline.learn();
+            self.learn_any(LearnerInput::SnapshotLoaded { zxid });
+        }
+    }
+
+    pub(super) fn truncated(&mut self, last: Zxid, sessions: &[(SessionId, i32)]) {
+        self.replaced(last, sessions);
+        if let State::Learning { truncating, .. } = &mut self.me.state
+            && std::mem::take(truncating)
+        {
+            self.pipeline.learn();
+            self.learn_any(LearnerInput::Truncated { last });
+        }
+    }
+
+    /// Another state has taken the place of the tree.
+    fn replaced(&mut self, last: Zxid, sessions: &[(SessionId, i32)]) {
+        self.pipeline.replace_state(last, sessions, self.now);
+        self.me.history.reset(last);
+        self.me.durable = last;
+        self.me.config_node_due = true;
+    }
+}

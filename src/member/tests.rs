@@ -1,0 +1,322 @@
+//! Whole ensembles of members in one thread: what is sent arrives at once and in order, what is logged is forced at
+//! once. Faults are the business of the simulator.
+
+use super::*;
+use crate::{
+    ops::OpsConfig,
+    pipeline::{Connect, PipelineConfig, ReaperConfig, Request},
+    tree::TreeOptions,
+    types::{ConnId, OpCode, TxnFormat, members},
+    zab::Sender,
+};
+use bytes::Bytes;
+use quoll_jute::{Limits, Record, Writer, client};
+
+struct Node {
+    member: Member,
+    tree: Tree,
+    watches: WatchManager,
+    deliveries: Deliveries,
+    /// Bytes for clients: how much each connection has got.
+    answered: BTreeMap<ConnId, u32>,
+    /// Attempt and link of its connection to a leader.
+    leader: Option<(u64, ServerId, LinkId)>,
+    up: bool,
+}
+
+struct Cluster {
+    now: Now,
+    nodes: BTreeMap<ServerId, Node>,
+    queue: VecDeque<(ServerId, Input)>,
+    links: BTreeMap<LinkId, (ServerId, u64)>,
+    next_link: u64,
+}
+
+fn config(me: ServerId, voters: i64) -> MemberConfig {
+    let mut all = members::Members::default();
+    for id in 1..=voters {
+        let member = members::Member::parse(&format!("h{id}:{}:{}", 2000 + id, 3000 + id), false).unwrap();
+        all.servers.insert(ServerId(id), member);
+    }
+    MemberConfig {
+        me,
+        members: all,
+        tick_ms: 1000,
+        init_limit_ticks: 10,
+        sync_limit_ticks: 5,
+        notification_interval_min_ms: 200,
+        notification_interval_max_ms: 60_000,
+        commit_log_count: 500,
+        force_snapshot: false,
+        sync_from_log: false,
+        snapshot_syncs_max: 0,
+    }
+}
+
+fn pipeline_config(server: ServerId) -> PipelineConfig {
+    PipelineConfig {
+        server,
+        tick_ms: 1000,
+        session_timeout_min_ms: 2000,
+        session_timeout_max_ms: 40_000,
+        reaper: ReaperConfig::default(),
+        ops: OpsConfig::default(),
+        txn_format: TxnFormat::default(),
+        throttled_op_wait_ms: 0,
+    }
+}
+
+impl Cluster {
+    fn new(voters: i64) -> Self {
+        let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
+        let nodes = (1..=voters).map(ServerId).map(|id| {
+            let member =
+                Member::new(config(id, voters), pipeline_config(id), &[], Zxid::ZERO, None, None, now);
+            let node = Node {
+                member,
+                tree: Tree::new(TreeOptions { digest: true, ..TreeOptions::default() }),
+                watches: WatchManager::new(1),
+                deliveries: Deliveries::new(1),
+                answered: BTreeMap::new(),
+                leader: None,
+                up: true,
+            };
+            (id, node)
+        });
+        let nodes = nodes.collect();
+        Self { now, nodes, queue: VecDeque::new(), links: BTreeMap::new(), next_link: 1 }
+    }
+
+    fn put(&mut self, to: i64, input: Input) {
+        self.queue.push_back((ServerId(to), input));
+        self.run();
+    }
+
+    /// Until nobody has anything to say.
+    fn run(&mut self) {
+        loop {
+            if let Some((id, input)) = self.queue.pop_front() {
+                self.turn(id, Some(input));
+            } else if let Some(id) =
+                self.nodes.iter().find(|(_, n)| n.up && n.member.has_ready()).map(|(id, _)| *id)
+            {
+                self.turn(id, None);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, id: ServerId, input: Option<Input>) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).expect("known");
+        if !node.up {
+            return;
+        }
+        let mut outputs = Vec::new();
+        if let Some(input) = input {
+            node.member.accept(now, &node.tree, input, &mut outputs);
+        }
+        node.member.settle(now, &node.tree, &mut outputs);
+        while let Some(batch) = node.member.take_log() {
+            self.queue.push_back((id, Input::Pipeline(pipeline::Input::Durable(batch.last))));
+        }
+        if node.member.has_ready() {
+            node.member.apply(&mut node.tree, &mut node.watches, &mut node.deliveries, 100);
+            for delivery in std::mem::take(&mut node.deliveries.workers[0]).items {
+                let established = u32::from(matches!(delivery.then, pipeline::Then::Established { .. }));
+                *node.answered.entry(delivery.conn).or_default() += delivery.answered + established;
+            }
+        }
+        for output in outputs {
+            self.execute(id, output);
+        }
+    }
+
+    fn execute(&mut self, id: ServerId, output: Output) {
+        match output {
+            Output::Notify { to, notification } => {
+                self.queue.push_back((to, Input::Heard { from: id, notification }));
+            }
+            Output::ConnectLeader { attempt, leader } => {
+                if !self.nodes[&leader].up {
+                    self.queue.push_back((id, Input::LeaderDown { attempt, why: "it is dead".into() }));
+                    return;
+                }
+                let link = LinkId(self.next_link);
+                self.next_link += 1;
+                self.links.insert(link, (id, attempt));
+                self.nodes.get_mut(&id).expect("known").leader = Some((attempt, leader, link));
+                self.queue.push_back((leader, Input::LinkUp { link }));
+                self.queue.push_back((id, Input::LeaderUp { attempt }));
+            }
+            Output::SendToLeader { attempt, bytes } => {
+                let Some((current, leader, link)) = self.nodes[&id].leader else { return };
+                if current == attempt {
+                    for packet in packets(&bytes, Sender::Learner) {
+                        self.queue.push_back((leader, Input::LinkPacket { link, packet }));
+                    }
+                }
+            }
+            Output::DisconnectLeader { attempt } => {
+                if let Some((_, leader, link)) =
+                    self.nodes.get_mut(&id).expect("known").leader.take_if(|l| l.0 == attempt)
+                {
+                    self.queue.push_back((leader, Input::LinkDown { link, why: "closed".into() }));
+                }
+            }
+            Output::Send { link, bytes } => {
+                let (learner, attempt) = self.links[&link];
+                for packet in packets(&bytes, Sender::Leader) {
+                    self.queue.push_back((learner, Input::LeaderPacket { attempt, packet }));
+                }
+            }
+            Output::Close { link, why } => {
+                let (learner, attempt) = self.links[&link];
+                self.queue.push_back((learner, Input::LeaderDown { attempt, why }));
+            }
+            Output::ConnectPeers
+            | Output::StoreEpoch { .. }
+            | Output::CloseClients
+            | Output::Part(_)
+            | Output::Note { .. } => {}
+            Output::SendLog { .. }
+            | Output::BeginSnapshot { .. }
+            | Output::ProbeLog { .. }
+            | Output::Truncate { .. }
+            | Output::Diverged { .. } => panic!("not in these tests: {output:?}"),
+        }
+    }
+
+    fn pass(&mut self, ms: i64) {
+        let until = self.now.mono_ms + ms;
+        while self.now.mono_ms < until {
+            self.now.mono_ms += 50;
+            self.now.wall_ms += 50;
+            let due: Vec<_> = self
+                .nodes
+                .iter()
+                .filter(|(_, n)| n.member.next_deadline_ms().is_some_and(|at| at <= self.now.mono_ms))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in due {
+                self.put(id.0, Input::Tick);
+            }
+        }
+    }
+
+    fn kill(&mut self, id: i64) {
+        let id = ServerId(id);
+        self.nodes.get_mut(&id).expect("known").up = false;
+        let learners: Vec<_> = self
+            .nodes
+            .iter()
+            .filter_map(|(n, node)| node.leader.filter(|l| l.1 == id).map(|l| (*n, l.0)))
+            .collect();
+        for (learner, attempt) in learners {
+            self.put(learner.0, Input::LeaderDown { attempt, why: "killed".into() });
+        }
+    }
+
+    fn part(&self, id: i64) -> Part {
+        self.nodes[&ServerId(id)].member.part()
+    }
+
+    fn connect(&mut self, id: i64, conn: ConnId) -> SessionId {
+        let connect = Connect {
+            conn,
+            timeout_ms: 10_000,
+            session: SessionId::NONE,
+            password: Bytes::from_static(&[0; 16]),
+            last_zxid_seen: Zxid::ZERO,
+            read_only: false,
+            has_read_only_byte: true,
+        };
+        let before = self.sessions(id);
+        self.put(id, Input::Pipeline(pipeline::Input::Connect(connect)));
+        *self.sessions(id).iter().find(|s| !before.contains(s)).expect("a session was created")
+    }
+
+    fn sessions(&self, id: i64) -> Vec<SessionId> {
+        self.nodes[&ServerId(id)].member.pipeline().global_sessions().into_iter().map(|s| s.0).collect()
+    }
+
+    fn create(&mut self, id: i64, conn: ConnId, session: SessionId, xid: i32, path: &str) {
+        let mut body = Vec::new();
+        let record = client::CreateRequest {
+            path: Some(path.into()),
+            data: Some(b"x"),
+            acl: Some(vec![quoll_jute::data::Acl {
+                perms: 31,
+                id: quoll_jute::data::Id { scheme: Some("world".into()), id: Some("anyone".into()) },
+            }]),
+            flags: 0,
+        };
+        record.write(&mut Writer::new(&mut body));
+        let request = Request {
+            conn,
+            session,
+            xid,
+            op: OpCode::Create,
+            body: body.into(),
+            ids: std::sync::Arc::from([]),
+            received_ms: self.now.mono_ms,
+        };
+        self.put(id, Input::Pipeline(pipeline::Input::Request(request)));
+    }
+}
+
+fn packets(mut bytes: &[u8], sender: Sender) -> Vec<Packet> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let (packet, len) = Packet::read(bytes, sender, Limits::DEFAULT).unwrap().expect("whole packets");
+        all.push(packet);
+        bytes = &bytes[len..];
+    }
+    all
+}
+
+fn conn(serial: u32) -> ConnId {
+    ConnId { worker: 0, serial }
+}
+
+#[test]
+fn three_members_elect_one_and_serve_writes_from_everywhere() {
+    let mut c = Cluster::new(3);
+    c.pass(3000);
+    assert_eq!([1, 2, 3].map(|id| c.part(id).serves()), [true; 3], "{:?}", [1, 2, 3].map(|id| c.part(id)));
+    for id in 1..=3 {
+        let session = c.connect(id, conn(id as u32));
+        for n in 0..3 {
+            c.create(id, conn(id as u32), session, n, &format!("/n{id}{n}"));
+        }
+        assert_eq!(c.nodes[&ServerId(id)].answered[&conn(id as u32)], 4);
+    }
+    let trees = c.nodes.values().map(|n| (n.tree.last_zxid(), n.tree.digest(), n.tree.node_count()));
+    let trees: Vec<_> = trees.collect();
+    assert!(trees.iter().all(|t| *t == trees[0]), "{trees:?}");
+    assert_eq!(trees[0].0.counter(), 12);
+    // Time passes: nobody loses anybody.
+    let parts = [1, 2, 3].map(|id| c.part(id));
+    c.pass(20_000);
+    assert_eq!(parts, [1, 2, 3].map(|id| c.part(id)));
+}
+
+#[test]
+fn when_the_leader_dies_another_one_goes_on_with_its_sessions_and_writes() {
+    let mut c = Cluster::new(3);
+    c.pass(3000);
+    let leader = (1..=3).find(|id| c.part(*id) == Part::Leading).expect("somebody leads");
+    let other = if leader == 1 { 2 } else { 1 };
+    let session = c.connect(other, conn(1));
+    c.create(other, conn(1), session, 1, "/before");
+    c.kill(leader);
+    c.pass(3000);
+    assert!(c.part(other).serves(), "{:?}", c.part(other));
+    assert_eq!(c.sessions(other), [session]);
+    let new = c.connect(other, conn(2));
+    c.create(other, conn(2), new, 1, "/after");
+    assert_eq!(c.nodes[&ServerId(other)].answered[&conn(2)], 2);
+    assert!(c.nodes[&ServerId(other)].tree.lookup("/before").is_some());
+    assert_eq!(c.nodes[&ServerId(other)].tree.last_zxid().epoch(), Epoch(2));
+}
