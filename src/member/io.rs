@@ -57,6 +57,11 @@ pub enum Input {
         /// The tree's last txn.
         zxid: Zxid,
     },
+    /// The last byte of the tree has left for a learner.
+    SnapshotSent {
+        /// Which.
+        link: LinkId,
+    },
     /// The connection to the leader is there.
     LeaderUp {
         /// Number of the attempt, as in [`Output::ConnectLeader`]. Those of older attempts are ignored.

@@ -279,6 +279,7 @@ impl Turn<'_> {
             Input::SnapshotBegun { link, zxid } => {
                 self.lead(crate::zab::LeaderInput::SnapshotBegun { link, zxid });
             }
+            Input::SnapshotSent { link } => self.lead(crate::zab::LeaderInput::SnapshotSent { link }),
             Input::LeaderUp { attempt } => self.learn(attempt, crate::zab::LearnerInput::Connected),
             Input::LeaderPacket { attempt, packet } => {
                 self.learn(attempt, crate::zab::LearnerInput::Packet(packet));

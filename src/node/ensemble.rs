@@ -120,6 +120,7 @@ impl Core {
             snapshots: self.snapshots.clone(),
             walk: Some(walk),
             sessions: self.member.pipeline().global_sessions(),
+            link,
         };
         let mut outputs = Vec::new();
         self.member.accept(now, &self.shared.tree.read(), Input::SnapshotBegun { link, zxid }, &mut outputs);

@@ -2,12 +2,13 @@
 
 use super::snapshot::Snapshots;
 use crate::{
+    member::Input,
     net::{Shared, ToCore},
     peer::Source,
     storage::{Disk, LogCursor, SnapshotStream},
     tree::SnapshotWalk,
     types::{SessionId, Zxid},
-    zab::{Packet, write_proposal},
+    zab::{LinkId, Packet, write_proposal},
 };
 use std::{
     io::{self, Write},
@@ -27,6 +28,7 @@ pub(super) struct TreeSource {
     pub snapshots: Arc<Snapshots>,
     pub walk: Option<SnapshotWalk>,
     pub sessions: Vec<(SessionId, i32)>,
+    pub link: LinkId,
 }
 
 impl Source for TreeSource {
@@ -49,7 +51,9 @@ impl Source for TreeSource {
             // The socket is waited for without the tree.
             stream.drain()?;
         }
-        stream.finish()
+        stream.finish()?;
+        self.shared.core.put(ToCore::Member(Input::SnapshotSent { link: self.link }));
+        Ok(())
     }
 }
 
