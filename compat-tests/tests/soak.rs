@@ -51,6 +51,7 @@ fn soak(arm: Arm, server: &mut Server, addr: SocketAddr, seed: u64, seconds: u64
         seed,
         root: "/soak".into(),
         sync_sees_everything: true,
+        empty_may_be_late: arm == Arm::Java,
         same_config: true,
         strict_digests: arm == Arm::Quoll,
         walkers: 6,

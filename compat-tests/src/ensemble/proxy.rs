@@ -35,6 +35,24 @@ pub struct PeerPorts {
     pub election: u16,
 }
 
+/// How a leader brought a learner up to date, as seen on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Sync {
+    pub leader: Id,
+    pub learner: Id,
+    pub kind: SyncKind,
+}
+
+/// The packet that begins a synchronisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SyncKind {
+    Diff,
+    Trunc,
+    Snap,
+}
+
 /// The proxies of all ordered pairs of members. Dropped, all their connections are closed.
 pub struct Network {
     ports: BTreeMap<(Id, Id), PeerPorts>,
@@ -46,6 +64,8 @@ struct Wires {
     cut: Mutex<Vec<(Id, Id)>>,
     changed: Condvar,
     over: AtomicBool,
+    /// Synchronisations so far, oldest first.
+    syncs: Mutex<Vec<Sync>>,
 }
 
 impl Network {
@@ -54,8 +74,12 @@ impl Network {
     /// # Panics
     /// When no port can be bound.
     pub fn new(members: &BTreeMap<Id, PeerPorts>) -> Network {
-        let wires =
-            Arc::new(Wires { cut: Mutex::default(), changed: Condvar::new(), over: AtomicBool::new(false) });
+        let wires = Arc::new(Wires {
+            cut: Mutex::default(),
+            changed: Condvar::new(),
+            over: AtomicBool::new(false),
+            syncs: Mutex::default(),
+        });
         let mut ports = BTreeMap::new();
         let mut listeners = Vec::new();
         for &from in members.keys() {
@@ -94,6 +118,11 @@ impl Network {
                 self.cut(from, to);
             }
         }
+    }
+
+    /// How learners were brought up to date since this was asked last, oldest first.
+    pub fn take_syncs(&self) -> Vec<Sync> {
+        std::mem::take(&mut self.wires.syncs.lock().expect("no pump panics"))
     }
 
     /// Ends all cuts.
@@ -178,11 +207,21 @@ impl Wire {
         outgoing.set_nodelay(true)?;
         let (answers_from, answers_to) = (outgoing.try_clone()?, incoming.try_clone()?);
         let wires = self.wires.clone();
-        thread::spawn(move || pump(answers_from, answers_to, back, &wires));
+        // On the quorum port the one who is connected to is the leader.
+        let mut spy = self.back.is_none().then(Spy::default);
+        thread::spawn(move || {
+            pump(answers_from, answers_to, back, &wires, |bytes| {
+                if let Some(kind) = spy.as_mut().and_then(|spy| spy.see(bytes)) {
+                    let sync = Sync { leader: back.0, learner: back.1, kind };
+                    wires.syncs.lock().expect("no pump panics").push(sync);
+                    spy = None;
+                }
+            });
+        });
         if let Some(port) = self.back {
             rewrite_handshake(&mut incoming, &mut outgoing, port)?;
         }
-        pump(incoming, outgoing, there, &self.wires);
+        pump(incoming, outgoing, there, &self.wires, |_| {});
         Ok(())
     }
 }
@@ -224,7 +263,7 @@ fn rewrite_handshake(from: &mut TcpStream, to: &mut TcpStream, port: u16) -> io:
 }
 
 /// Carries bytes one way until an end; nothing is taken from the sender while the way is cut.
-fn pump(mut from: TcpStream, mut to: TcpStream, way: (Id, Id), wires: &Wires) {
+fn pump(mut from: TcpStream, mut to: TcpStream, way: (Id, Id), wires: &Wires, mut see: impl FnMut(&[u8])) {
     let mut buf = vec![0; 64 * 1024];
     let _ = from.set_read_timeout(Some(LOOK));
     loop {
@@ -234,6 +273,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: (Id, Id), wires: &Wires) {
         match from.read(&mut buf) {
             Ok(0) => break,
             Ok(n) => {
+                see(&buf[..n]);
                 // What was read just before the cut waits too.
                 if !wires.wait_until(|cut| !cut.contains(&way)) || to.write_all(&buf[..n]).is_err() {
                     break;
@@ -247,6 +287,34 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: (Id, Id), wires: &Wires) {
     wires.wait_until(|cut| !cut.contains(&way));
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
+}
+
+/// Reads along what a leader says until it says how the learner is brought up to date.
+#[derive(Default)]
+struct Spy {
+    seen: Vec<u8>,
+}
+
+impl Spy {
+    fn see(&mut self, bytes: &[u8]) -> Option<SyncKind> {
+        self.seen.extend_from_slice(bytes);
+        loop {
+            // int type, long zxid, buffer data, vector of identities (none of a leader's packets has any).
+            let int = |at: usize| Some(i32::from_be_bytes(self.seen.get(at..at + 4)?.try_into().ok()?));
+            let (kind, data) = (int(0)?, int(12)?.max(0) as usize);
+            match kind {
+                13 => return Some(SyncKind::Diff),
+                14 => return Some(SyncKind::Trunc),
+                15 => return Some(SyncKind::Snap),
+                _ => {}
+            }
+            let end = 16 + data + 4;
+            if self.seen.len() < end {
+                return None;
+            }
+            self.seen.drain(..end);
+        }
+    }
 }
 
 #[cfg(test)]

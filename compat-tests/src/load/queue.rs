@@ -5,16 +5,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::load::Shared;
 use crate::load::session::{Session, TIMEOUT_MS, Trouble, violation};
-use crate::raw::{Acl, Client, Dec, create_body, flag};
+use crate::raw::{Acl, Dec, create_body, flag};
+use crate::state::State;
 
 /// Requests a client has unanswered at most.
 const DEPTH_MAX: usize = 8;
+
+/// How long a client rests after each burst: all that it makes is read again at the end.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What one client has made: its number of the request -> the path that was answered.
 pub(super) type Made = BTreeMap<u64, String>;
@@ -40,7 +45,7 @@ impl Producer {
     pub(super) fn run(mut self, shared: &Shared) -> Result<(Session, u32, Made), String> {
         while !shared.stop.load(Ordering::SeqCst) {
             match self.burst(shared) {
-                Ok(()) => std::thread::sleep(shared.pause_between * 4),
+                Ok(()) => std::thread::sleep(PAUSE),
                 Err(Trouble::Violation(what)) => return Err(what),
                 Err(Trouble::Connection(_)) => {
                     self.unanswered.clear();
@@ -75,23 +80,15 @@ impl Producer {
     }
 }
 
-/// Compares what is there with what was answered; answers how many unanswered ones are there.
-pub(super) fn verify(root: &str, made: &BTreeMap<u32, Made>, zk: &mut Client) -> Result<usize, String> {
-    let parent = format!("{root}/q");
-    let names = zk
-        .children(&parent)
-        .map_err(|e| e.to_string())?
-        .map_err(|code| format!("{parent}: getChildren answers {code}"))?;
+/// Compares what is there with what was answered.
+pub(super) fn verify(root: &str, made: &BTreeMap<u32, Made>, state: &State) -> Result<(), String> {
+    let parent = format!("{root}/q/");
     // client -> number of its request -> path
     let mut found: BTreeMap<u32, Made> = BTreeMap::new();
     let mut twice = Vec::new();
-    for name in names {
-        let path = format!("{parent}/{name}");
-        let (data, _) = zk
-            .get_data(&path, false)
-            .map_err(|e| e.to_string())?
-            .map_err(|code| format!("{path}: getData answers {code}"))?;
-        let data = String::from_utf8(data.unwrap_or_default()).map_err(|e| format!("{path}: {e}"))?;
+    for (path, node) in state.nodes.range(parent.clone()..).take_while(|(path, _)| path.starts_with(&parent))
+    {
+        let data = String::from_utf8_lossy(node.data.as_deref().unwrap_or_default());
         let (client, number) = data
             .split_once(':')
             .and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)))
@@ -103,10 +100,7 @@ pub(super) fn verify(root: &str, made: &BTreeMap<u32, Made>, zk: &mut Client) ->
     if !twice.is_empty() {
         return Err(format!("carried out twice: {twice:?}"));
     }
-    let mut unanswered = 0;
     for (client, found) in &found {
-        let answered = made.get(client).ok_or_else(|| format!("nobody is client {client}"))?;
-        unanswered += found.len().saturating_sub(answered.len());
         // Numbers have ten digits, so names sort as they do.
         for ((earlier, a), (later, b)) in found.iter().zip(found.iter().skip(1)) {
             if a >= b {
@@ -126,5 +120,34 @@ pub(super) fn verify(root: &str, made: &BTreeMap<u32, Made>, zk: &mut Client) ->
             }
         }
     }
-    Ok(unanswered)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Node;
+
+    #[test]
+    fn lost_doubled_and_overtaken_requests_are_noticed() {
+        let state = |nodes: &[(&str, &str)]| {
+            let nodes = nodes.iter().map(|(path, data)| {
+                let node = Node {
+                    data: Some(data.as_bytes().to_vec()),
+                    stat: Default::default(),
+                    acls: Acl::open(),
+                };
+                (format!("/r/q/s-{path}"), node)
+            });
+            State { nodes: nodes.collect(), ..State::default() }
+        };
+        let made: BTreeMap<u32, Made> = [(0, [(0, "/r/q/s-0".into()), (1, "/r/q/s-1".into())].into())].into();
+        let verdict = |nodes: &[(&str, &str)]| verify("/r", &made, &state(nodes));
+        verdict(&[("0", "0:0"), ("1", "0:1")]).unwrap();
+        // The last one's answer was lost.
+        verdict(&[("0", "0:0"), ("1", "0:1"), ("2", "0:2")]).unwrap();
+        assert!(verdict(&[("0", "0:0")]).unwrap_err().contains("request 1 was answered"));
+        assert!(verdict(&[("0", "0:0"), ("1", "0:1"), ("2", "0:1")]).unwrap_err().contains("twice"));
+        assert!(verdict(&[("0", "0:1"), ("1", "0:0")]).unwrap_err().contains("the later"));
+    }
 }

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use crate::load::Shared;
 use crate::load::session::{Back, Session, TIMEOUT_MS, Trouble, violation};
 use crate::model::{Model, Op, Outcome};
-use crate::raw::{Acl, Dec, Enc, MultiResult, Reply, Stat, create_body, multi_body, multi_results, op};
+use crate::raw::{Acl, Dec, Enc, MultiResult, Reply, Stat, code, create_body, multi_body, multi_results, op};
 
 /// Requests a client has unanswered at most.
 const DEPTH_MAX: usize = 12;
@@ -87,7 +87,7 @@ impl Walker {
         while !self.unanswered.is_empty() {
             let reply = self.session.recv()?;
             let done = self.unanswered.pop_front().expect("not empty");
-            self.answered(&done, &reply)?;
+            self.answered(&done, &reply, shared)?;
             if done.writes() {
                 shared.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
@@ -96,10 +96,15 @@ impl Walker {
     }
 
     /// Compares an answer with the model's and takes the zxids it tells.
-    fn answered(&mut self, done: &Op, reply: &Reply) -> Result<(), Trouble> {
-        let expected = self.model.apply(done);
+    fn answered(&mut self, done: &Op, reply: &Reply, shared: &Shared) -> Result<(), Trouble> {
+        let mut after = self.model.clone();
+        let expected = after.apply(done);
         let (seen, told) = outcome(done, reply)?;
-        if seen != expected {
+        if seen == expected {
+            self.model = after;
+        } else if shared.empty_may_be_late && is_not_empty(&seen) {
+            shared.late_empties.fetch_add(1, Ordering::Relaxed);
+        } else {
             return violation(format!(
                 "{}: {done:?} answered {seen:?} at {} instead of {expected:?}",
                 self.session.name, self.session.at
@@ -236,6 +241,15 @@ impl Walker {
     fn data(&mut self) -> Vec<u8> {
         let len = if self.rng.random_range(0..60) == 0 { 8_000 } else { self.rng.random_range(0..200) };
         (0..len).map(|_| self.rng.random()).collect()
+    }
+}
+
+/// Whether a delete was refused because of children.
+fn is_not_empty(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Failed(code) => *code == code::NOT_EMPTY,
+        Outcome::Multi(parts) => parts.iter().any(is_not_empty),
+        _ => false,
     }
 }
 

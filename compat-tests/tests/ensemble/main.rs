@@ -5,6 +5,10 @@
 //! them); `QUOLL_FAULT_MEMBERS=java,quoll,java` replaces the kinds of the voters. Table of commands: docs/testing.md.
 
 mod crashes;
+mod disks;
+mod migration;
 mod partitions;
 mod pauses;
+mod roles;
 mod run;
+mod sync;

@@ -79,6 +79,7 @@ impl Run {
             // reads through. Quoll's asks a quorum.
             sync_sees_everything: all_quoll,
             strict_digests: all_quoll,
+            empty_may_be_late: !all_quoll,
             same_config: !ensemble.is_proxied(),
             walkers: 3,
             pause: Duration::from_millis(3),

@@ -1,0 +1,145 @@
+//! How a learner is brought up to date: by what it missed, by a snapshot, by taking back what was never committed.
+//! The kind of synchronisation is seen on the wire.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use compat_tests::arm::Arm::{self, Java};
+use compat_tests::ensemble::Ensemble;
+use compat_tests::ensemble::proxy::SyncKind;
+use compat_tests::load::converge::converge;
+use compat_tests::raw::{Acl, Client, Enc, op};
+
+use crate::run::{Run, voters};
+
+#[test]
+fn a_learner_that_missed_little_gets_the_difference() {
+    let _run = Run::new("a_learner_that_missed_little_gets_the_difference");
+    learner_comes_back(Java, Java, 100, "-1", SyncKind::Diff);
+}
+
+#[test]
+fn a_learner_that_missed_more_than_is_kept_in_memory_gets_a_snapshot() {
+    let _run = Run::new("a_learner_that_missed_more_than_is_kept_in_memory_gets_a_snapshot");
+    learner_comes_back(Java, Java, 800, "-1", SyncKind::Snap);
+}
+
+#[test]
+fn a_learner_that_missed_more_than_is_kept_in_memory_gets_the_difference_from_files() {
+    let _run = Run::new("a_learner_that_missed_more_than_is_kept_in_memory_gets_the_difference_from_files");
+    learner_comes_back(Java, Java, 800, "1000", SyncKind::Diff);
+}
+
+/// A follower of one kind is away for some writes and comes back to a leader of another.
+fn learner_comes_back(leader: Arm, learner: Arm, writes: u32, size_factor: &str, expected: SyncKind) {
+    let mut ensemble = voters(&[learner, leader, leader])
+        .proxied()
+        .property("zookeeper.commitLogCount", 500)
+        .property("zookeeper.snapshotSizeFactor", size_factor)
+        .start();
+    let leads = ensemble.wait_for_leader();
+    assert_eq!(leads, 3);
+    let addr = ensemble.member(leads).addr();
+    write(addr, "/before", 10);
+    for way in ["stopped", "killed"] {
+        if way == "stopped" {
+            ensemble.stop(1);
+        } else {
+            ensemble.kill(1);
+        }
+        write(addr, &format!("/{way}"), writes);
+        ensemble.network().take_syncs();
+        ensemble.start(1);
+        ensemble.wait_until_all_serve();
+        let kinds: Vec<SyncKind> = ensemble.network().take_syncs().iter().map(|sync| sync.kind).collect();
+        assert_eq!(kinds, [expected], "{way}: {learner} learning from {leader}");
+        same_everywhere(&ensemble);
+    }
+    // What it learned is on its disk: it can do without the others' help.
+    restart_all(&mut ensemble);
+    same_everywhere(&ensemble);
+}
+
+#[test]
+fn a_deposed_leader_loses_what_was_never_committed_to_the_snapshot_of_a_newer_epoch() {
+    let _run = Run::new("a_deposed_leader_loses_what_was_never_committed_to_the_snapshot_of_a_newer_epoch");
+    deposed_leader_comes_back(Java, Java, 20, SyncKind::Snap);
+}
+
+#[test]
+fn a_deposed_leader_takes_back_what_was_never_committed_when_there_is_nothing_new() {
+    let _run = Run::new("a_deposed_leader_takes_back_what_was_never_committed_when_there_is_nothing_new");
+    deposed_leader_comes_back(Java, Java, 0, SyncKind::Trunc);
+}
+
+/// A leader of kind `old` logs a write that nobody else hears of and dies; the others, of kind `new`, go on with
+/// `writes` writes; it comes back. The upstream leader takes logs back only within the last epoch.
+fn deposed_leader_comes_back(old: Arm, new: Arm, writes: u32, expected: SyncKind) {
+    let mut ensemble = voters(&[new, new, old]).proxied().start();
+    let leads = ensemble.wait_for_leader();
+    assert_eq!(leads, 3);
+    let addr = ensemble.member(leads).addr();
+    write(addr, "/before", 10);
+
+    let mut zk = Client::connect(addr, 30_000).expect("the leader serves");
+    ensemble.network().isolate(&[leads]);
+    let marker = b"never committed, only logged";
+    let body = Enc::new().str("/before").buf(Some(marker)).int(-1);
+    zk.send(op::SET_DATA, &body.0).expect("the leader reads");
+    let data_dir = ensemble.member(leads).data_dir();
+    ensemble.wait_until("the leader has logged the write", |_| {
+        let entries = fs::read_dir(data_dir.join("version-2")).expect("the data directory can be listed");
+        let logs = entries.map(|e| e.expect("an entry can be read").path());
+        logs.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("log."))).any(|log| {
+            let bytes = fs::read(&log).expect("a log can be read");
+            bytes.windows(marker.len()).any(|w| w == marker)
+        })
+    });
+    ensemble.kill(leads);
+    let next = ensemble.wait_until_all_serve();
+    assert_ne!(next, leads);
+    if writes > 0 {
+        write(ensemble.member(next).addr(), "/after", writes);
+    }
+    ensemble.network().heal();
+    ensemble.network().take_syncs();
+    ensemble.start(leads);
+    ensemble.wait_until_all_serve();
+    let kinds: Vec<SyncKind> = ensemble.network().take_syncs().iter().map(|sync| sync.kind).collect();
+    assert_eq!(kinds, [expected], "{old} coming back to {new}");
+
+    same_everywhere(&ensemble);
+    restart_all(&mut ensemble);
+    same_everywhere(&ensemble);
+    let mut zk = Client::connect(ensemble.member(leads).addr(), 30_000).expect("the member serves");
+    let (data, _) = zk.get_data("/before", false).expect("the member answers").expect("the node is there");
+    assert_eq!(data.as_deref(), Some(&b"9"[..]), "what was never committed is not there");
+}
+
+/// Makes a node and sets it, so that there are `count` writes by one session.
+fn write(addr: SocketAddr, path: &str, count: u32) {
+    let mut zk = Client::connect(addr, 30_000).expect("the leader serves");
+    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the leader answers").expect("the node is new");
+    for n in 1..count {
+        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
+        zk.send(op::SET_DATA, &body.0).expect("the leader reads");
+    }
+    for _ in 1..count {
+        assert_eq!(zk.recv().expect("the leader answers").err, 0);
+    }
+    zk.close().expect("the leader answers");
+}
+
+fn same_everywhere(ensemble: &Ensemble) {
+    converge(&ensemble.addrs(), false, false).unwrap_or_else(|what| panic!("{what}"));
+}
+
+fn restart_all(ensemble: &mut Ensemble) {
+    for id in ensemble.ids() {
+        ensemble.kill(id);
+    }
+    for id in ensemble.ids() {
+        ensemble.start(id);
+    }
+    ensemble.wait_until_all_serve();
+}
