@@ -13,8 +13,6 @@ mod leader;
 mod learner;
 mod packet;
 mod quorum;
-#[cfg(test)]
-mod tests;
 
 pub use crate::types::EpochKind;
 pub use broadcast::Broadcast;
@@ -25,3 +23,6 @@ pub use packet::{
     LearnerInfo, PROTOCOL_VERSION, Packet, PacketError, Request, Sender, epoch_start, write_proposal,
 };
 pub use quorum::Quorum;
+
+#[cfg(test)]
+mod tests;

@@ -354,7 +354,7 @@ impl Packet {
             Self::Snap { .. } => "SNAP",
             Self::LeaderInfo { .. } => "LEADERINFO",
             Self::AckEpoch { .. } => "ACKEPOCH",
-            Self::Unknown { .. } => "packet of unknown type",
+            Self::Unknown { .. } => "a packet of unknown type",
         }
     }
 

@@ -106,7 +106,7 @@ impl Leader {
             Packet::Revalidate { session, timeout_ms } => {
                 self.out.push(LeaderOutput::Revalidate { link, session, timeout_ms });
             }
-            packet => self.close(link, format!("a learner that serves does not send a {}", packet.name())),
+            packet => self.close(link, format!("a learner that serves does not send {}", packet.name())),
         }
     }
 

@@ -22,8 +22,6 @@ mod io;
 mod link;
 mod plan;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 pub use io::{LeaderConfig, LeaderInput, LeaderOutput, LinkId};
 pub use link::LearnerView;
@@ -199,7 +197,7 @@ impl Leader {
                     Stage::Syncing(_) => "an ACK of NEWLEADER",
                     _ => "nothing",
                 };
-                self.close(link, format!("{what} was expected, and a {} came", packet.name()));
+                self.close(link, format!("{what} was expected, and {} came", packet.name()));
             }
         }
     }

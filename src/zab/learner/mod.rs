@@ -16,8 +16,6 @@
 mod broadcast;
 mod io;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 pub use io::{LearnerConfig, LearnerInput, LearnerOutput};
 
@@ -250,7 +248,7 @@ impl Learner {
 
     fn unexpected(&mut self, packet: &Packet) {
         self.lost(format!(
-            "the leader sent a {} that does not belong here ({:?})",
+            "the leader sent {}, which does not belong here ({:?})",
             packet.name(),
             self.stage
         ));
@@ -276,3 +274,6 @@ fn header_zxid(entry: &[u8]) -> Option<Zxid> {
     let bytes = entry.get(12..20)?;
     Some(Zxid(i64::from_be_bytes(bytes.try_into().ok()?)))
 }
+
+#[cfg(test)]
+mod tests;
