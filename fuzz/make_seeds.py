@@ -141,9 +141,44 @@ def words():
     put("words", "stmk-short", b"stmk\0\0")
 
 
+def peers():
+    """Packets of a learner and its leader, of each kind one, and all of each side; headers and messages of elections."""
+    sides, kinds = {}, set()
+    for line in (GOLDEN / "quorum" / "peer-streams.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        port, sender, _, what, data = line.split(" ")
+        data = bytes.fromhex(data)
+        if what == "snapshot-stream":
+            continue
+        if what == "initial":
+            put("election_handshake", "version-1", data)
+            put("election_handshake", "version-2", data[:7] + b"\1" + data[8:16] + struct.pack(">i", 21)
+                + b"127.0.0.1:1|[::1]:222")
+            put("election_handshake", "number-only", data[8:16])
+        elif what == "notification":
+            put("notification", f"{sender}-{len(data)}", data[4:])
+        else:
+            side = bytes([sender == "3"])
+            sides[side] = sides.get(side, b"") + data
+            if (side, what) not in kinds:
+                kinds.add((side, what))
+                put("packet", f"{what}-{sender}", side + data)
+    for side, data in sides.items():
+        put("packet", f"all-{side[0]}", side + data)
+    head = struct.pack(">iq", 1, -1)
+    body = struct.pack(">qii", 7, 8, 1) + b"rest"
+    ids = struct.pack(">ii", 1, 2) + b"ip" + struct.pack(">i", 9) + b"127.0.0.1"
+    put("packet", "request", b"\0" + head + struct.pack(">i", len(body)) + body + ids)
+    put("packet", "revalidate", b"\0" + struct.pack(">iqiqii", 6, -1, 12, 7, 4000, -1))
+    put("packet", "revalidated", b"\1" + struct.pack(">iqiqbi", 6, -1, 9, 7, 1, -1))
+    put("packet", "activate", b"\1" + struct.pack(">iqiqi", 9, 5, 8, 3, -1))
+    put("packet", "inform-and-activate", b"\1" + struct.pack(">iqiqi", 19, 5, 12, 3, 77) + struct.pack(">i", -1))
+
+
 if __name__ == "__main__":
     shutil.rmtree(SEEDS, ignore_errors=True)
-    for make in [requests, logs, snapshots, snappy, configurations, words]:
+    for make in [requests, logs, snapshots, snappy, configurations, words, peers]:
         make()
     sizes = {d.name: sum(f.stat().st_size for f in d.iterdir()) for d in sorted(SEEDS.iterdir())}
     for target, size in sizes.items():

@@ -60,6 +60,8 @@ pub trait Sink: Send + Sync {
 }
 
 /// Content too long to be held in memory: written in its place among the bytes that are sent.
+///
+/// The thread that writes drops it, sent or not; if the connection is gone already, whoever wanted to send it does.
 pub trait Source: Send {
     /// Writes it. Called once, by a thread that may wait.
     ///

@@ -121,6 +121,7 @@ impl Outbox {
     /// Sends long content behind what was sent before, on the thread.
     pub fn send_source(self: &Arc<Self>, source: Box<dyn Source>) {
         let state = &mut *self.state.lock();
+        // `source` outlives the lock: what it does when it is dropped is its own affair.
         if state.closed.is_some() {
             return;
         }
@@ -149,7 +150,8 @@ impl Outbox {
     fn close_in(&self, state: &mut State, why: String) {
         if state.closed.is_none() {
             state.closed = Some(why);
-            state.queue.clear();
+            // What waits is dropped by the thread: a source may have a lot to do then, and wait for locks.
+            state.queue.retain(|item| matches!(item, Item::Source(_)));
             // Fails when the peer was faster.
             let _ = self.stream.shutdown(Shutdown::Both);
             self.changed.notify_all();
@@ -190,7 +192,9 @@ impl Outbox {
                 self.changed.wait(&mut state);
             }
             if state.closed.is_some() {
-                return;
+                let queue = std::mem::take(&mut state.queue);
+                drop(state);
+                return drop(queue);
             }
             let mut source = None;
             while batch.len() < BATCH_MAX
@@ -229,7 +233,7 @@ impl Outbox {
                         (true, Ok(Some(t))) => format!("the peer took nothing for {} ms", t.as_millis()),
                         _ => format!("cannot send: {e}"),
                     };
-                    return self.close_in(&mut state, why);
+                    self.close_in(&mut state, why);
                 }
             }
         }

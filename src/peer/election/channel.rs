@@ -220,7 +220,7 @@ impl Inner {
             return warn!("connection with server {} at {address} closed at once: {e}", peer.0);
         }
         let outbox = Outbox::new(stream, SEND, self.threads.clone());
-        {
+        let member = {
             let peers = &mut *self.peers.lock();
             if !peers.admit(peer, self.settings.strangers_max) {
                 let max = self.settings.strangers_max;
@@ -240,10 +240,11 @@ impl Inner {
             if let Some(last) = &channel.last {
                 outbox.send_newest(last.clone());
             }
-        }
+            peers.members.contains_key(&peer)
+        };
         info!("connected with server {} at {address} for the election", peer.0);
         self.sink.put(&mut vec![Event::ElectionUp { peer }]);
-        let why = self.read(peer, &outbox, ahead);
+        let why = self.read(peer, &outbox, ahead, member);
         outbox.close(why.clone());
         let why = outbox.closed().unwrap_or(why);
         let current = {
@@ -263,7 +264,6 @@ impl Inner {
     }
 
     fn set_up(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
         // A path that is dead is noticed when something is sent, and not after a quarter of an hour.
         #[cfg(target_os = "linux")]
@@ -274,10 +274,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads until the end. Returns why that is.
-    fn read(&self, peer: ServerId, outbox: &Outbox, mut input: Vec<u8>) -> String {
+    /// Reads until the end. Returns why that is. A member may be silent; anybody else has to say something that has a
+    /// meaning first, for what a scanner of ports says can be taken for a number of a server.
+    fn read(&self, peer: ServerId, outbox: &Outbox, mut input: Vec<u8>, mut trusted: bool) -> String {
         let mut chunk = vec![0; READ_SIZE];
         let mut events = Vec::new();
+        let time = Duration::from_millis(self.settings.handshake_ms.max(1));
+        let deadline = Instant::now() + time;
         loop {
             let mut at = 0;
             let bad = loop {
@@ -301,16 +304,29 @@ impl Inner {
                 }
             };
             input.drain(..at);
+            trusted |= !events.is_empty();
             if !events.is_empty() {
                 self.sink.put(&mut events);
             }
             if let Some(why) = bad {
                 return why;
             }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !trusted && left.is_zero() {
+                return format!("it is no member and said nothing within {} ms", time.as_millis());
+            }
+            let patience = (!trusted).then_some(left.max(Duration::from_millis(1)));
+            if let Err(e) = outbox.stream().set_read_timeout(patience) {
+                return format!("cannot wait for it: {e}");
+            }
             match outbox.stream().read(&mut chunk) {
                 Ok(0) => return "the peer closed it".into(),
                 Ok(n) => input.extend_from_slice(&chunk[..n]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                    ) => {}
                 Err(e) => return format!("cannot read: {e}"),
             }
         }

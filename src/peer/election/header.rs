@@ -103,14 +103,13 @@ impl Header {
 /// `host:port` or `[IPv6]:port`.
 fn split_address(text: &str) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once("]:")?;
-            (host, port)
-        }
+        Some(rest) => rest.split_once("]:")?,
         None => text.split_once(':')?,
     };
     // A second colon would be in the port.
-    (!host.is_empty()).then_some(())?;
+    if host.is_empty() || host.contains(['[', ']']) {
+        return None;
+    }
     Some((host.to_string(), port.parse().ok()?))
 }
 

@@ -42,9 +42,6 @@ fn headers_that_are_none_are_refused() {
     for text in
         ["", "host", "host:", ":1", "host:x", "host:65536", "host:-1", "[::1]", "[::1:5", "a:1|", "::1:5"]
     {
-        if text.is_empty() {
-            continue;
-        }
         let bytes = header_with(-65_535, text.len() as i32, text.as_bytes());
         assert!(matches!(read(&bytes), HeaderError::Address(_)), "{text}");
     }
@@ -172,6 +169,28 @@ fn servers_that_are_no_members_are_let_in_up_to_a_number_and_forgotten() {
     });
     // Nothing is kept for a server that is neither member nor here.
     ours.send(ServerId(10), &message(1));
+}
+
+#[test]
+fn who_is_no_member_has_to_say_something_and_a_member_may_be_silent() {
+    let seen = Seen::new();
+    let ours = start_with(2, &seen, |s| {
+        s.handshake_ms = 200;
+        s.peers = [(ServerId(3), vec![("127.0.0.1".into(), 1)])].into();
+    });
+    let mut member = say(&ours, &header(3));
+    let silent = say(&ours, &header(4));
+    // Taken for the number of a server of before the versions of the protocol.
+    let scanner = say(&ours, b"GET / HT");
+    let meaningless = say(&ours, &[header(5), vec![0, 0, 0, 1, 9]].concat());
+    for stream in [&silent, &scanner, &meaningless] {
+        assert!(is_closed(stream));
+    }
+    let why = seen.election_down(4);
+    assert!(why.contains("no member and said nothing within 200 ms"), "{why}");
+    let payload = message(8).to_bytes();
+    member.write_all(&[&(payload.len() as i32).to_be_bytes()[..], &payload].concat()).unwrap();
+    assert_eq!(seen.heard(3), message(8));
 }
 
 #[test]

@@ -134,6 +134,34 @@ fn a_source_that_fails_closes_the_connection_and_says_why() {
     all_threads_end(&threads);
 }
 
+/// Says which thread dropped it.
+struct Droppable(std::sync::mpsc::Sender<Option<String>>);
+
+impl Source for Droppable {
+    fn write_to(self: Box<Self>, _: &mut dyn Write) -> io::Result<()> {
+        panic!("it comes behind what is never read")
+    }
+}
+
+impl Drop for Droppable {
+    fn drop(&mut self) {
+        let _ = self.0.send(std::thread::current().name().map(Into::into));
+    }
+}
+
+/// A tree that is being sent ends its walk when it is dropped, which takes the tree's lock: not for the thread that
+/// closes a link, which may hold it.
+#[test]
+fn a_source_is_dropped_by_the_thread_that_writes() {
+    let (outbox, _theirs, threads) = pair(SendLimits::default());
+    let (dropped, drops) = std::sync::mpsc::channel();
+    outbox.send(Bytes::from(vec![0; 30 << 20]));
+    outbox.send_source(Box::new(Droppable(dropped)));
+    outbox.close("closed by this test");
+    assert_eq!(drops.recv_timeout(PATIENCE).unwrap().as_deref(), Some("peer-write"));
+    all_threads_end(&threads);
+}
+
 #[test]
 fn a_peer_that_takes_nothing_is_given_up_and_closing_wakes_the_thread() {
     let (outbox, theirs, threads) = pair(SendLimits::default());

@@ -251,7 +251,7 @@ impl<R: Read> Window<R> {
     /// Adler-32 of everything consumed, and of `n` bytes more.
     fn sum(&mut self, n: usize) -> u32 {
         self.catch_up();
-        let mut hash = self.hash.clone().unwrap_or_else(Adler32::new);
+        let mut hash = self.hash.clone().unwrap_or_default();
         hash.write(&self.buf[self.at..self.at + n]);
         hash.finish()
     }
