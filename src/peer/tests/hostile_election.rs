@@ -39,8 +39,7 @@ fn headers_that_are_none_are_refused() {
     for length in [0, -1, 2049, i32::MAX, i32::MIN] {
         assert_eq!(read(&header_with(-65_536, length, b"")), HeaderError::Length(length));
     }
-    for text in
-        ["", "host", "host:", ":1", "host:x", "host:65536", "host:-1", "[::1]", "[::1:5", "a:1|", "::1:5"]
+    for text in ["host", "host:", ":1", "host:x", "host:65536", "host:-1", "[::1]", "[::1:5", "a:1|", "::1:5"]
     {
         let bytes = header_with(-65_535, text.len() as i32, text.as_bytes());
         assert!(matches!(read(&bytes), HeaderError::Address(_)), "{text}");
