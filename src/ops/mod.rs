@@ -52,7 +52,7 @@ mod tests;
 pub use cache::{CacheStats, ResponseCache};
 pub use outstanding::Outstanding;
 pub use prepare::{
-    PrepareCx, Prepared, SessionView, prepare, prepare_close_session, prepare_create_session,
+    PrepareCx, Prepared, SessionView, is_readable, prepare, prepare_close_session, prepare_create_session,
     prepare_delete_container,
 };
 pub use quota::QuotaNote;

@@ -135,6 +135,24 @@ pub fn prepare(cx: &mut PrepareCx<'_>, op: OpCode, body: &Bytes) -> Prepared {
     }
 }
 
+/// Whether the body of a write can be decoded. What cannot need not go to the leader: it is refused whatever the state
+/// is, and a leader of upstream's has no number for the record of it.
+pub fn is_readable(op: OpCode, body: &Bytes, config: &OpsConfig) -> bool {
+    use quoll_jute::client as rec;
+    match op {
+        OpCode::SetData => decode::<rec::SetDataRequest<'_>>(body, config).is_ok(),
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
+            decode::<rec::CreateRequest<'_>>(body, config).is_ok()
+        }
+        OpCode::CreateTtl => decode::<rec::CreateTtlRequest<'_>>(body, config).is_ok(),
+        OpCode::Delete => decode::<rec::DeleteRequest<'_>>(body, config).is_ok(),
+        OpCode::SetAcl => decode::<rec::SetAclRequest<'_>>(body, config).is_ok(),
+        OpCode::Reconfig => decode::<rec::ReconfigRequest<'_>>(body, config).is_ok(),
+        OpCode::Multi => multi::decode(body, config.limits).is_ok(),
+        _ => true,
+    }
+}
+
 /// The txn that begins the session `cx.session`.
 pub fn prepare_create_session(cx: &mut PrepareCx<'_>, timeout_ms: i32) -> Prepared {
     let body = TxnBody::CreateSession { timeout_ms };

@@ -8,7 +8,7 @@ use crate::{
     ops::{self, PrepareCx, Prepared, SessionView},
     session::{Holder, SessionState, check_password},
     tree::{DIGEST_VERSION, Tree},
-    types::{ErrorCode, Id, OpCode, SessionId, Txn, Zxid},
+    types::{ConnId, ErrorCode, Id, OpCode, SessionId, Txn, Zxid},
 };
 
 /// Whether the session of the request may write, found out beforehand: the checks of an operation ask for it in their
@@ -51,7 +51,7 @@ impl Pipeline {
                     self.touch(session, heard_ms);
                 }
             }
-            Input::Gone { conn, session } => self.sessions.drop_holder(session, Holder::Conn(conn)),
+            Input::Gone { conn, session } => self.gone(conn, session),
             Input::Tick => self.tick(now, tree),
             Input::Proposed { zxid, entry } => self.proposed_by_leader(zxid, &entry),
             Input::Committed(zxid) => self.committed_by_leader(zxid),
@@ -81,6 +81,15 @@ impl Pipeline {
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.broadcast.ack(self.config.server, zxid) && leading.learners.is_some() {
             self.settle(now, tree);
+        }
+    }
+
+    fn gone(&mut self, conn: ConnId, session: SessionId) {
+        // A leader leaves the session with the connection: what a learner still sends for it, without having taken it up
+        // anew, is older than the move to this connection.
+        let leads_others = matches!(&self.role, Role::Leading(leading) if leading.learners.is_some());
+        if !leads_others {
+            self.sessions.drop_holder(session, Holder::Conn(conn));
         }
     }
 
@@ -189,6 +198,13 @@ impl Pipeline {
         }
         if !ops::is_write(request.op) {
             self.wait(request.session, Waiting::Read(request));
+            return;
+        }
+        if matches!(self.role, Role::Learning(_))
+            && !ops::is_readable(request.op, &request.body, &self.config.ops)
+        {
+            let Request { conn, session, xid, .. } = request;
+            self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::MarshallingError });
             return;
         }
         let (session, closes) = (request.session, request.op == OpCode::CloseSession);

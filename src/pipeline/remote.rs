@@ -149,11 +149,11 @@ impl Pipeline {
         self.settle(now, tree);
     }
 
-    /// A learner is gone. Its clients take up their sessions elsewhere, or the sessions expire.
+    /// A learner is gone. Its clients take up their sessions elsewhere, or the sessions expire. Until then the link goes
+    /// on holding them: what another learner still sends for such a session is older than the session's last move.
     pub(super) fn link_gone(&mut self, link: LinkId) {
         let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role else { return };
         learners.syncs.retain(|s| !matches!(s.who, Syncing::At(at) if at == link));
-        self.sessions.drop_link(link);
     }
 
     pub(super) fn revalidate(&mut self, now: Now, link: LinkId, session: SessionId, timeout_ms: i32) {

@@ -225,15 +225,6 @@ impl SessionTracker {
         }
     }
 
-    /// A learner is gone: none of its sessions has a holder. Takes time in proportion to the number of sessions.
-    pub fn drop_link(&mut self, link: LinkId) {
-        for s in self.sessions.values_mut() {
-            if s.holder == Some(Holder::Link(link)) {
-                s.holder = None;
-            }
-        }
-    }
-
     /// The end of the session has begun: it no longer accepts requests and does not expire any more.
     pub fn set_closing(&mut self, id: SessionId) {
         if let Some(s) = self.sessions.get_mut(&id) {
@@ -338,7 +329,7 @@ mod tests {
         t.add(SessionId(1), 2500, 0);
         assert_eq!(t.hold(SessionId(1), one, 0), Ok(()));
         assert_eq!(t.hold(SessionId(1), two, 0), Err(ErrorCode::SessionMoved));
-        t.drop_link(LinkId(1));
+        assert_eq!(t.set_holder(SessionId(1), two), Some(one));
         assert_eq!(t.hold(SessionId(1), two, 5000), Ok(()));
         assert!(t.expire(7999).is_empty(), "a write is a sign of life");
         t.set_closing(SessionId(1));

@@ -1,20 +1,11 @@
 //! The pipeline with a tree, watches and a log that is forced when the test says so.
 
 use super::*;
-use crate::{
-    ops::OpsConfig,
-    tree::{Tree, TreeOptions},
-    types::{Id, OpCode, OwnerRules, ServerId, TxnFormat},
-    watch::WatchManager,
-};
-use bytes::Bytes;
-use quoll_jute::{client as rec, data, to_vec};
-use std::sync::Arc;
+use crate::types::ErrorCode;
 
 const C1: ConnId = ConnId { worker: 0, serial: 1 };
 const C2: ConnId = ConnId { worker: 0, serial: 2 };
 const C3: ConnId = ConnId { worker: 0, serial: 3 };
-const TICK_MS: i64 = 1000;
 
 struct Server {
     pipeline: Pipeline,
@@ -25,36 +16,17 @@ struct Server {
     logged: Zxid,
 }
 
-/// A frame for a connection, without its length.
-#[derive(Debug, PartialEq, Eq)]
-struct Told {
-    conn: ConnId,
-    frames: Vec<Vec<u8>>,
-    then: Then,
-    answered: u32,
-}
-
 impl Server {
     fn new() -> Self {
         Self::with_reaper(ReaperConfig::default())
     }
 
     fn with_reaper(reaper: ReaperConfig) -> Self {
-        let rules = OwnerRules { extended_types: true, emulate_353: false };
-        let config = PipelineConfig {
-            server: ServerId(1),
-            tick_ms: TICK_MS,
-            session_timeout_min_ms: 2000,
-            session_timeout_max_ms: 20_000,
-            reaper,
-            ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
-            txn_format: TxnFormat::default(),
-            throttled_op_wait_ms: 0,
-        };
+        let config = PipelineConfig { reaper, ..config(ServerId(1)) };
         let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
         Self {
             pipeline: Pipeline::new(config, &[], Zxid::ZERO, now),
-            tree: Tree::new(TreeOptions { hash_seed: 1, owner_rules: rules, digest: true }),
+            tree: empty_tree(),
             watches: WatchManager::new(1),
             now,
             logged: Zxid::ZERO,
@@ -80,20 +52,7 @@ impl Server {
             self.pipeline.apply(&mut self.tree, &mut self.watches, &mut out, 1);
         }
         assert_eq!(self.pipeline.counts().digest_mismatches, 0);
-        let worker = out.workers.remove(0);
-        let mut at = 0;
-        let mut told = Vec::new();
-        for d in worker.items {
-            let mut frames = Vec::new();
-            let end = at + d.len;
-            while at < end {
-                let len = u32::from_be_bytes(worker.bytes[at..at + 4].try_into().unwrap()) as usize;
-                frames.push(worker.bytes[at + 4..at + 4 + len].to_vec());
-                at += 4 + len;
-            }
-            told.push(Told { conn: d.conn, frames, then: d.then, answered: d.answered });
-        }
-        told
+        told_by(out)
     }
 
     fn force(&mut self) -> Vec<Told> {
@@ -126,28 +85,6 @@ impl Server {
         let received_ms = self.now.mono_ms;
         self.put(Input::Request(Request { conn, session, xid, op, body: body.into(), ids, received_ms }));
     }
-}
-
-fn create(path: &str, flags: i32) -> Vec<u8> {
-    let id = data::Id { scheme: Some("world".into()), id: Some("anyone".into()) };
-    let acl = Some(vec![data::Acl { perms: 31, id }]);
-    to_vec(&rec::CreateRequest { path: Some(path.into()), data: Some(b"x"), acl, flags })
-}
-
-fn get(path: &str, watch: bool) -> Vec<u8> {
-    to_vec(&rec::GetDataRequest { path: Some(path.into()), watch })
-}
-
-fn set(path: &str, data: &[u8]) -> Vec<u8> {
-    to_vec(&rec::SetDataRequest { path: Some(path.into()), data: Some(data), version: -1 })
-}
-
-fn head(frame: &[u8]) -> (i32, i64, i32) {
-    (
-        i32::from_be_bytes(frame[..4].try_into().unwrap()),
-        i64::from_be_bytes(frame[4..12].try_into().unwrap()),
-        i32::from_be_bytes(frame[12..16].try_into().unwrap()),
-    )
 }
 
 #[test]
