@@ -57,18 +57,20 @@ impl Broadcast {
         );
         let acked = self.acked.entry(member).or_default();
         *acked = (*acked).max(zxid);
-        let mut marks: Vec<Zxid> = self.acked.values().copied().collect();
-        marks.sort_unstable_by(|a, b| b.cmp(a));
-        let decided = marks.into_iter().find(|mark| {
-            let have = || self.acked.iter().filter(|(_, z)| *z >= mark).map(|(m, _)| *m);
-            self.quorums.iter().all(|q| q.contains(have()))
-        });
-        match decided {
-            Some(zxid) if zxid > self.committed => {
+        // Only this member has moved, so nothing beyond what it has is newly decided.
+        let acked = &self.acked;
+        let have = |mark: Zxid| move |m: ServerId| acked.get(&m).is_some_and(|has| *has >= mark);
+        let decided = acked
+            .values()
+            .filter(|mark| **mark > self.committed && **mark <= zxid)
+            .filter(|mark| self.quorums.iter().all(|q| q.agrees(have(**mark))))
+            .max();
+        match decided.copied() {
+            Some(zxid) => {
                 self.committed = zxid;
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 }

@@ -317,7 +317,7 @@ impl Packet {
             }
             Self::NewLeader { zxid, config } => write_raw(out, 10, *zxid, config.as_deref()),
             Self::LearnerInfo { observer, zxid, info } => {
-                let data = info.as_ref().map(LearnerInfo::to_bytes);
+                let data = info.map(LearnerInfo::to_bytes);
                 write_raw(out, if *observer { 16 } else { 11 }, *zxid, data.as_deref());
             }
             Self::UpToDate => write_raw(out, 12, Zxid(-1), None),
@@ -398,7 +398,7 @@ impl LearnerInfo {
         Some(Self { server, protocol, config_version })
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(20);
         let record = quorum::LearnerInfo {
             serverid: self.server.0,

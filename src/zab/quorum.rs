@@ -73,17 +73,23 @@ impl Quorum {
 
     /// Whether these, as far as they vote, decide.
     pub fn contains(&self, members: impl IntoIterator<Item = ServerId>) -> bool {
-        let agreeing: BTreeSet<_> = members.into_iter().filter(|m| self.voters.contains(m)).collect();
+        let members: BTreeSet<_> = members.into_iter().collect();
+        self.agrees(|m| members.contains(&m))
+    }
+
+    /// Whether the voters for which `does` decide.
+    pub fn agrees(&self, does: impl Fn(ServerId) -> bool) -> bool {
         match &self.rule {
-            Rule::Majority => agreeing.len() > self.voters.len() / 2,
+            Rule::Majority => self.voters.iter().filter(|m| does(**m)).count() > self.voters.len() / 2,
             Rule::Hierarchical { place_of, weight_of_group } => {
-                let mut agreed = BTreeMap::<i64, i64>::new();
-                for (group, weight) in agreeing.iter().filter_map(|m| place_of.get(m)) {
-                    let sum = agreed.entry(*group).or_default();
-                    *sum = sum.saturating_add(*weight);
-                }
+                let weighs = |group: i64| {
+                    let agreeing = place_of
+                        .iter()
+                        .filter(|(m, (g, _))| *g == group && self.voters.contains(m) && does(**m));
+                    agreeing.fold(0i64, |sum, (_, (_, weight))| sum.saturating_add(*weight))
+                };
                 let groups = weight_of_group.values().filter(|w| **w != 0).count();
-                let agree = agreed.iter().filter(|(group, w)| **w > weight_of_group[*group] / 2).count();
+                let agree = weight_of_group.iter().filter(|(group, w)| weighs(**group) > **w / 2).count();
                 agree > groups / 2
             }
         }

@@ -132,9 +132,6 @@ impl Leader {
             LeaderInput::Barrier(id) => self.barrier(id),
         }
         self.advance(history);
-        if self.phase == Phase::Resigned {
-            self.links.clear();
-        }
         std::mem::take(&mut self.out)
     }
 

@@ -95,6 +95,7 @@ fn a_follower_that_is_ahead_ends_the_leadership() {
             assert!(w.resigned.unwrap().contains("server 2 is ahead"));
             assert_eq!(w.leader.step(0, &w.disk.history, LeaderInput::Tick), [], "it says nothing more");
             assert_eq!(w.leader.next_deadline_ms(), None);
+            assert_eq!(w.leader.links().collect::<Vec<_>>(), [link], "whoever resigns has links to close");
         }
     }
 }
@@ -176,7 +177,7 @@ fn a_leader_without_its_quorum_resigns_and_a_silent_learner_is_given_up() {
     );
 }
 
-fn config_of(me: i64) -> LearnerConfig {
+pub(super) fn config_of(me: i64) -> LearnerConfig {
     LearnerConfig {
         me: ServerId(me),
         observer: false,

@@ -148,3 +148,87 @@ fn whoever_comes_and_goes_everybody_ends_with_the_same_history() {
         }
     }
 }
+
+/// Any packet, with numbers that are likely to mean something.
+fn any_packet(rng: &mut Rng) -> Packet {
+    let zxid = match rng.below(6) {
+        0 => Zxid(-1),
+        1 => Zxid(i64::MAX),
+        2 => z(2, 0),
+        _ => z(rng.below(4) as u32, rng.below(5) as u32),
+    };
+    let entry = if rng.below(8) == 0 { Bytes::new() } else { txn(zxid).entry };
+    let server = ServerId(rng.below(6) as i64);
+    let session = SessionId(rng.below(3) as i64);
+    match rng.below(21) {
+        0 => Packet::Request(Request { session, cxid: 1, op: 1, body: Bytes::new(), ids: vec![] }),
+        1 | 2 => Packet::Proposal { zxid, entry },
+        3 | 4 => Packet::Ack { zxid },
+        5 => Packet::Commit { zxid },
+        6 => Packet::Ping { zxid },
+        7 => Packet::Pong { zxid, touched: vec![(session, 4000)] },
+        8 => Packet::Revalidate { session, timeout_ms: -1 },
+        9 => Packet::Revalidated { session, valid: true },
+        10 => Packet::Sync,
+        11 => Packet::Inform { zxid, entry },
+        12 => Packet::CommitAndActivate { zxid, designated: server },
+        13 => Packet::InformAndActivate { zxid, designated: server, entry },
+        14 => Packet::NewLeader { zxid, config: None },
+        15 => {
+            let info = LearnerInfo { server, protocol: PROTOCOL_VERSION, config_version: 0 };
+            Packet::LearnerInfo { observer: rng.below(3) == 0, zxid, info: Some(info) }
+        }
+        16 => Packet::UpToDate,
+        17 => match rng.below(3) {
+            0 => Packet::Diff { zxid },
+            1 => Packet::Trunc { zxid },
+            _ => Packet::Snap { zxid },
+        },
+        18 => Packet::LeaderInfo { zxid, protocol: PROTOCOL_VERSION },
+        19 => Packet::AckEpoch { zxid, current_epoch: rng.below(4) as i32 - 1 },
+        _ => Packet::Unknown { number: 40 },
+    }
+}
+
+#[test]
+fn whatever_peers_say_nothing_breaks_and_closed_connections_get_no_word_more() {
+    for seed in 0..2000 {
+        let rng = &mut Rng(seed);
+        let mut w = World::new(3, &[1, 2, 3], Disk::with(1, &zs(1, 1..=4)));
+        let mut closed = std::collections::BTreeSet::new();
+        let mut learner = Learner::new(liveness::config_of(2), 0, Epoch(1), Epoch(1), z(1, 4));
+        learner.step(0, LearnerInput::Connected);
+        let mut last = z(1, 4);
+        for now_ms in 0..60 {
+            let link = LinkId(rng.below(4));
+            let input = match rng.below(12) {
+                0 => LeaderInput::Connected { link: LinkId(now_ms as u64) },
+                1 => LeaderInput::LogProbed { link, at: Some(z(1, 2)) },
+                2 => LeaderInput::SnapshotBegun { link, zxid: z(1, 4) },
+                3 => LeaderInput::Barrier(1),
+                _ => LeaderInput::Packet { link, packet: any_packet(rng) },
+            };
+            for output in w.leader.step(now_ms, &w.disk.history, input) {
+                match output {
+                    LeaderOutput::Send { link, .. } => assert!(!closed.contains(&link), "seed {seed}"),
+                    LeaderOutput::Close { link, .. } => assert!(closed.insert(link), "seed {seed}"),
+                    _ => {}
+                }
+            }
+            let input = match rng.below(12) {
+                0 => LearnerInput::Durable(last),
+                1 => LearnerInput::SnapshotSaved,
+                2 => LearnerInput::SnapshotLoaded { zxid: z(2, 1) },
+                3 => LearnerInput::Truncated { last: z(1, 2) },
+                4 => LearnerInput::Packet(Packet::NewLeader { zxid: z(2, 0), config: None }),
+                5 => LearnerInput::Packet(Packet::LeaderInfo { zxid: z(2, 0), protocol: PROTOCOL_VERSION }),
+                _ => LearnerInput::Packet(any_packet(rng)),
+            };
+            for output in learner.step(now_ms, input) {
+                if let LearnerOutput::Append { zxid, .. } = output {
+                    last = zxid;
+                }
+            }
+        }
+    }
+}
