@@ -73,6 +73,12 @@ fn page() -> String {
     );
     section(
         &mut page,
+        "Gauges of a leader",
+        "Others do not print them.",
+        gauges::LEADER_GAUGES.iter().map(|gauge| (gauge.name.to_owned(), gauge.state, gauge.meaning)),
+    );
+    section(
+        &mut page,
         "Gauges by namespace",
         "One per quota, the first path component in front.",
         gauges::GAUGE_SETS.iter().map(|set| (format!("<key>_{}", set.name), State::Counted, set.meaning)),

@@ -19,6 +19,6 @@ mod view;
 pub mod words;
 
 pub use view::{
-    ConnectionView, EnsembleView, ExpiryBucket, LatencyStats, Mode, QuotaView, ServerView, SessionsView,
-    SettingsView, SizeStats, WatchesSummary, last_op,
+    ConnectionView, EnsembleView, ExpiryBucket, LatencyStats, LearnersView, Mode, QuotaView, ServerView,
+    SessionsView, SettingsView, SizeStats, WatchesSummary, last_op,
 };

@@ -56,6 +56,8 @@ pub struct ServerView {
     pub auth_failures: u64,
     /// Quotas by first path component.
     pub quotas: Vec<QuotaView>,
+    /// The leader's learners; `None` for everybody else.
+    pub learners: Option<LearnersView>,
     /// Settings that `conf` shows.
     pub settings: SettingsView,
     /// [`super::words::Part::Sizes`]: bytes of the snapshots.
@@ -178,6 +180,21 @@ pub struct SettingsView {
     pub server_id: i64,
     /// `None` for a standalone server.
     pub ensemble: Option<EnsembleView>,
+}
+
+/// What a leader knows of its learners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LearnersView {
+    /// All that are connected.
+    pub connected: u64,
+    /// In step, with a vote.
+    pub synced_followers: u64,
+    /// In step, following without a vote.
+    pub synced_non_voting: u64,
+    /// In step, observing.
+    pub synced_observers: u64,
+    /// Being brought up to date.
+    pub pending: u64,
 }
 
 /// What `conf` shows of an ensemble.

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     admin::{
-        ConnectionView, ExpiryBucket, LatencyStats, Mode, ServerView, SessionsView, SettingsView, SizeStats,
-        WatchesSummary,
+        ConnectionView, ExpiryBucket, LatencyStats, LearnersView, Mode, ServerView, SessionsView,
+        SettingsView, SizeStats, WatchesSummary,
         words::{self, Effect, Part as ViewPart, Whitelist, gtmk::TraceMask},
     },
     member::Part,
@@ -136,6 +136,13 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
     view.outstanding_requests = shared.under_way.requests.load(Ordering::Relaxed).max(0) as u64;
     view.uptime_ms = shared.clock.mono_ms() as u64;
     view.global_sessions = core.sessions as u64;
+    view.learners = core.learners.map(|learners| LearnersView {
+        connected: learners.all,
+        synced_followers: learners.synced_followers,
+        synced_non_voting: learners.synced_non_voting,
+        synced_observers: learners.synced_observers,
+        pending: learners.pending,
+    });
     view.connection_drop_probability = shared.bucket.lock().drop_probability();
     view.auth_failures = shared.auth_failures.load(Ordering::Relaxed);
     view.settings = shared.host.settings();

@@ -1,7 +1,7 @@
 //! Gauges: numbers that are read off the server when somebody asks.
 
 use super::{Number, State};
-use crate::admin::view::{QuotaView, ServerView};
+use crate::admin::view::{LearnersView, QuotaView, ServerView};
 
 /// One gauge.
 pub struct Gauge {
@@ -41,7 +41,7 @@ const fn zero(name: &'static str, meaning: &'static str) -> Gauge {
     Gauge { name, state: State::Later, meaning, read: |_| whole(0) }
 }
 
-/// All gauges of a standalone server.
+/// All gauges of a standalone server; members of an ensemble have them too.
 pub static GAUGES: &[Gauge] = &[
     gauge("avg_latency", "average time from request to reply, milliseconds", |view| {
         Some(Number::Decimal(super::round4(view.latency.avg_ms)))
@@ -79,6 +79,23 @@ pub static GAUGES: &[Gauge] = &[
     zero("non_mtls_local_conn_count", "connections from this machine without a client certificate"),
 ];
 
+fn learners(view: &ServerView, read: fn(&LearnersView) -> u64) -> Option<Number> {
+    view.learners.as_ref().and_then(|learners| whole(read(learners)))
+}
+
+/// Gauges of a leader, left out by everybody else.
+pub static LEADER_GAUGES: &[Gauge] = &[
+    gauge("learners", "learners that are connected", |view| learners(view, |l| l.connected)),
+    gauge("synced_followers", "followers in step that vote", |view| learners(view, |l| l.synced_followers)),
+    gauge("synced_non_voting_followers", "followers in step that do not vote", |view| {
+        learners(view, |l| l.synced_non_voting)
+    }),
+    gauge("synced_observers", "observers in step", |view| learners(view, |l| l.synced_observers)),
+    gauge("pending_syncs", "learners that are being brought up to date", |view| {
+        learners(view, |l| l.pending)
+    }),
+];
+
 /// Gauges by first path component.
 pub static GAUGE_SETS: &[GaugeSet] = &[
     GaugeSet {
@@ -105,7 +122,7 @@ pub static GAUGE_SETS: &[GaugeSet] = &[
 
 /// Every gauge with its full name.
 pub fn each(view: &ServerView, mut sink: impl FnMut(&str, Number)) {
-    for gauge in GAUGES {
+    for gauge in GAUGES.iter().chain(LEADER_GAUGES) {
         if let Some(value) = (gauge.read)(view) {
             sink(gauge.name, value);
         }

@@ -564,6 +564,28 @@ fn every_metric_of_a_recorded_standalone_server_is_in_the_table_with_its_kind() 
 }
 
 #[test]
+fn a_leader_tells_how_many_learners_are_in_step() {
+    let learners = crate::admin::LearnersView {
+        connected: 4,
+        synced_followers: 2,
+        synced_non_voting: 0,
+        synced_observers: 1,
+        pending: 1,
+    };
+    let leader = text(Command::Mntr, &ServerView { learners: Some(learners), ..standalone() });
+    for line in [
+        "zk_learners\t4\n",
+        "zk_synced_followers\t2\n",
+        "zk_synced_non_voting_followers\t0\n",
+        "zk_synced_observers\t1\n",
+        "zk_pending_syncs\t1\n",
+    ] {
+        assert!(leader.contains(line), "{line}");
+    }
+    assert!(!text(Command::Mntr, &standalone()).contains("zk_synced"), "nobody else does");
+}
+
+#[test]
 fn gauges_of_quotas_carry_their_namespace_in_front() {
     let quota = crate::admin::view::QuotaView {
         namespace: "app".to_owned(),
