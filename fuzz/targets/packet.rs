@@ -22,10 +22,16 @@ fuzz_target!(|input: &[u8]| {
         for n in (0..len).step_by(1 + len / 64) {
             assert_eq!(Packet::read(&rest[..n], sender, LIMITS), Ok(None), "at {n} of {len}");
         }
+        rest = &rest[len..];
+        // Written as upstream writes them, characters beyond the first plane do not come back.
+        if let Packet::Request(request) = &packet
+            && request.ids.iter().any(|id| id.scheme.chars().chain(id.id.chars()).any(|c| c > '\u{ffff}'))
+        {
+            continue;
+        }
         let bytes = packet.to_bytes();
         // Characters that are none were replaced by a longer one.
         let again = Packet::read(&bytes, sender, Limits { length_max: 3 * LIMITS.length_max });
         assert_eq!(again, Ok(Some((packet, bytes.len()))));
-        rest = &rest[len..];
     }
 });
