@@ -139,6 +139,8 @@ impl Pipeline {
         let reattach = Reattach { conn, session: c.session, timeout_ms, has_read_only_byte };
         if let Role::Learning(learning) = &mut self.role {
             learning.revalidate(reattach);
+            // What the old connection sends from now on would come to the leader behind the question.
+            self.move_to(c.session, Holder::Conn(conn));
         } else if matches!(self.sessions.state(c.session), SessionState::Open { .. }) {
             self.take_up(now, reattach);
         } else {

@@ -124,13 +124,15 @@ impl Ensemble {
     /// Brings a log and a tree in line with the leader's, as the synchronisation of a learner does.
     fn catch_up(&mut self, i: usize) {
         let theirs = self.peers[self.leader].log.clone();
-        let common = theirs.iter().zip(&self.peers[i].log).take_while(|(a, b)| a == b).count();
+        // Behind what is committed everything is sent again, so that it is acknowledged again.
+        let committed = self.peers[self.leader].pipeline.committed();
+        let both = theirs.iter().zip(&self.peers[i].log);
+        let common = both.take_while(|(a, b)| a == b && a.zxid <= committed).count();
         if common < self.peers[i].log.len() {
             self.peers[i].log.truncate(common);
             self.reload(i);
         }
         self.peers[i].pipeline.learn();
-        let committed = self.peers[self.leader].pipeline.committed();
         for logged in theirs.into_iter().skip(common) {
             let Logged { zxid, entry } = logged.clone();
             if zxid > committed && self.is_observer(i) {
@@ -421,7 +423,9 @@ impl Ensemble {
     pub(super) fn assert_equal(&self) {
         let first = &self.peers[0];
         for (i, peer) in self.peers.iter().enumerate().skip(1) {
-            assert_eq!(peer.log, first.log, "log of peer {i}");
+            let zxids = |peer: &Peer| peer.log.iter().map(|l| l.zxid).collect::<Vec<_>>();
+            assert_eq!(zxids(peer), zxids(first), "numbers in the log of peer {i}");
+            assert!(peer.log == first.log, "log of peer {i}");
             assert_eq!(peer.tree.digest(), first.tree.digest(), "digest of peer {i}");
             assert_eq!(contents(&peer.tree), contents(&first.tree), "tree of peer {i}");
             let sessions = peer.pipeline.global_sessions();

@@ -88,6 +88,30 @@ fn a_learner_closes_the_connection_that_loses_the_session_to_another_of_its_own(
 }
 
 #[test]
+fn nothing_of_an_old_connection_is_handed_up_behind_the_question_of_a_new_one() {
+    let mut e = Ensemble::new();
+    let (c1, c2) = (conn(1, 1), conn(1, 2));
+    let session = e.open(1, c1);
+    e.ask(1, c1, session, 1, OpCode::Sync, sync("/"));
+    e.ask(1, c1, session, 2, OpCode::Create, create("/held", 0));
+    // The client goes elsewhere, and comes back before the sync is through.
+    e.take_up(0, conn(0, 1), session);
+    e.carry();
+    e.told(0);
+    e.take_up(1, c2, session);
+    e.apply(1);
+    let told = e.told(1);
+    assert_eq!((told.len(), told[0].conn, told[0].then), (1, c1, Then::Close));
+    e.ask(1, c1, session, 3, OpCode::Create, create("/late", 0));
+    assert!(e.pass_round());
+    while e.carry_down(1) {}
+    e.settle();
+    let last = e.told(1).pop().map(|t| (t.conn, t.then));
+    assert_eq!(last, Some((c2, established(session))));
+    assert!(e.peers[0].tree.lookup("/held").is_none() && e.peers[0].tree.lookup("/late").is_none());
+}
+
+#[test]
 fn a_learner_compares_the_password_itself_and_asks_the_leader_for_the_rest() {
     let mut e = Ensemble::new();
     let c1 = conn(1, 1);
