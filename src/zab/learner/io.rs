@@ -26,7 +26,7 @@ pub enum LearnerInput {
     Connected,
     /// A packet of the leader.
     Packet(Packet),
-    /// The tree that followed a SNAP is in place, with this as its last txn. Before it, nothing after SNAP comes in.
+    /// The tree that followed a SNAP is in place, with this as its last txn. What comes in before it waits.
     SnapshotLoaded {
         /// As the packet said.
         zxid: Zxid,

@@ -154,7 +154,7 @@ impl Learner {
     pub fn next_deadline_ms(&self) -> Option<i64> {
         match self.stage {
             // The transport looks after a connection that is being made, and after a tree on its way.
-            Stage::Connecting | Stage::Loading | Stage::Over => None,
+            Stage::Connecting | Stage::Over => None,
             _ if self.has_own_turn() => None,
             Stage::Registering | Stage::Promised | Stage::Streaming { .. } => {
                 Some(self.heard_ms + self.config.init_limit_ms)
@@ -175,7 +175,7 @@ impl Learner {
 
     /// Whether the leader waits for this member, which has something to do before it takes the next packet.
     fn has_own_turn(&self) -> bool {
-        matches!(self.stage, Stage::Truncating(_) | Stage::Saving | Stage::Appending(_))
+        matches!(self.stage, Stage::Truncating(_) | Stage::Loading | Stage::Saving | Stage::Appending(_))
     }
 
     /// Does what `then` says; if this ends the member's own turn, the leader's silence counts from now on.
@@ -213,8 +213,7 @@ impl Learner {
             }
             (Stage::Promised, packet) => self.sync_begins(packet),
             (Stage::Serving, packet) => self.serving(packet),
-            // It reads no packets while the tree is on its way.
-            (Stage::Registering | Stage::Loading, packet) => self.unexpected(&packet),
+            (Stage::Registering, packet) => self.unexpected(&packet),
             (_, packet) => self.syncing(packet),
         }
     }
