@@ -176,7 +176,11 @@ impl Member {
 
     /// Log entries to be appended and forced, in order.
     pub fn take_log(&mut self) -> Option<LogBatch> {
-        self.log.pop_front().or_else(|| self.pipeline.take_log())
+        match self.ensemble {
+            None => self.pipeline.take_log(),
+            // Only by way of the history: what is not in it is not sent to learners.
+            Some(_) => self.log.pop_front(),
+        }
     }
 
     /// Whether [`apply`](Self::apply) and then [`settle`](Self::settle) have something to do without a new input.

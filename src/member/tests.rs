@@ -320,3 +320,30 @@ fn when_the_leader_dies_another_one_goes_on_with_its_sessions_and_writes() {
     assert!(c.nodes[&ServerId(other)].tree.lookup("/before").is_some());
     assert_eq!(c.nodes[&ServerId(other)].tree.last_zxid().epoch(), Epoch(2));
 }
+
+/// Found by simulation: a driver that took log entries between two inputs took them past the history, and the leader's
+/// learners never saw them.
+#[test]
+fn log_entries_are_handed_out_only_once_they_are_in_the_history_that_learners_are_served_from() {
+    let mut c = Cluster::new(3);
+    c.pass(3000);
+    let leader = (1..=3).find(|id| c.part(*id) == Part::Leading).expect("somebody leads");
+    c.connect(leader, conn(1));
+    let now = c.now;
+    let node = c.nodes.get_mut(&ServerId(leader)).expect("it is there");
+    let connect = Connect {
+        conn: conn(2),
+        timeout_ms: 10_000,
+        session: SessionId::NONE,
+        password: Bytes::from_static(&[0; 16]),
+        last_zxid_seen: Zxid::ZERO,
+        read_only: false,
+        has_read_only_byte: true,
+    };
+    let mut out = Vec::new();
+    node.member.accept(now, &node.tree, Input::Pipeline(pipeline::Input::Connect(connect)), &mut out);
+    assert!(node.member.take_log().is_none());
+    node.member.settle(now, &node.tree, &mut out);
+    let batch = node.member.take_log().expect("a session is being created");
+    assert_eq!(node.member.history().map(History::last), Some(batch.last));
+}
