@@ -64,7 +64,7 @@ impl Pipeline {
             Input::Acked { member, zxid } => self.acked(now, tree, member, zxid),
             Input::Forwarded { link, request } => self.forwarded(now, tree, link, request),
             Input::Revalidate { link, session, timeout_ms } => {
-                self.revalidate(now, link, session, timeout_ms);
+                self.revalidate(now, tree, link, session, timeout_ms);
             }
             Input::TouchedAt { sessions, .. } => {
                 for (session, timeout_ms) in sessions {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ops::Outstanding,
-    session::SessionTracker,
+    session::{SessionIds, SessionTracker},
     types::{Epoch, ServerId, SessionId, Zxid},
     zab::{Broadcast, Quorum},
 };
@@ -87,6 +87,7 @@ impl Pipeline {
         self.sessions = tracker(self.config.tick_ms, &self.sessions.confirmed(), Some(now));
         self.outstanding = Outstanding::new(self.config.ops.owner_rules);
         self.reaper = Reaper::new(self.config.reaper, now);
+        self.ids = SessionIds::after(self.config.server, start);
         let broadcast = Broadcast::of(quorums, start);
         self.role = Role::Leading(Leading { broadcast, learners: Some(Learners::new(alone, start)) });
     }
@@ -104,6 +105,7 @@ impl Pipeline {
     pub fn serve(&mut self, _now: Now) {
         if let Role::Learning(learning) = &mut self.role {
             learning.serving = true;
+            self.ids = SessionIds::after(self.config.server, learning.appended);
         }
     }
 
