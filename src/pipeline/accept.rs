@@ -117,7 +117,9 @@ impl Pipeline {
         let timeout_ms =
             c.timeout_ms.clamp(self.config.session_timeout_min_ms, self.config.session_timeout_max_ms);
         if c.session == SessionId::NONE {
-            let Some(session) = self.ids.next() else { return };
+            // A number that is in use came from a server of another kind, or by another reckoning.
+            let free = |id: &SessionId| self.sessions.state(*id) == SessionState::Unknown;
+            let Some(session) = self.ids.find(free) else { return };
             // A local session would begin here, without a txn.
             self.sessions.add(session, timeout_ms, now.mono_ms);
             self.sessions.set_holder(session, Holder::Conn(conn));
@@ -143,6 +145,8 @@ impl Pipeline {
             self.move_to(c.session, Holder::Conn(conn));
         } else if matches!(self.sessions.state(c.session), SessionState::Open { .. }) {
             self.take_up(now, reattach);
+        } else if self.has_peers() {
+            self.refuse_here(now, tree, reattach);
         } else {
             self.ready.push_back(Waiting::Refuse { conn, has_read_only_byte });
         }

@@ -1,7 +1,7 @@
 //! A leader: what its learners ask for on behalf of their clients.
 
 use super::{
-    Now, Origin, Pipeline, Request, ToLearner,
+    Now, Origin, Pipeline, Reattach, Request, ToLearner, Waiting,
     accept::Asked,
     role::{Leading, Role},
 };
@@ -15,12 +15,20 @@ use crate::{
 use std::collections::VecDeque;
 
 /// Who is to hear that a sync is through.
+///
+/// That a session is over is only said behind a sync too: a leader that has been deposed, and does not know it yet, does
+/// not know the sessions of its successor either, and what it has ended itself may never be committed. Upstream says so
+/// at once, and its client gives up a session that lives.
 #[derive(Debug)]
 enum Syncing {
     /// A client of this server.
     Here(Request),
     /// A learner.
     At(LinkId),
+    /// A client of this server whose session is over.
+    Refused(Reattach),
+    /// A learner, of a session that is over.
+    RefusedAt(LinkId, SessionId),
 }
 
 /// A sync that is not through.
@@ -115,6 +123,12 @@ impl Pipeline {
                 match sync.who {
                     Syncing::At(link) => learners.out.push(ToLearner::Synced { link }),
                     Syncing::Here(request) => here.push((request, sync.after)),
+                    Syncing::Refused(Reattach { conn, has_read_only_byte, .. }) => {
+                        self.ready.push_back(Waiting::Refuse { conn, has_read_only_byte });
+                    }
+                    Syncing::RefusedAt(link, session) => {
+                        learners.out.push(ToLearner::Revalidated { link, session, valid: false });
+                    }
                 }
             }
             learners.tell_committed(committed);
@@ -127,6 +141,11 @@ impl Pipeline {
     /// A client of this server wants to be in step.
     pub(super) fn sync_here(&mut self, now: Now, tree: &Tree, request: Request) {
         self.sync_by(now, tree, Syncing::Here(request));
+    }
+
+    /// A client of this server has come with a session that is over.
+    pub(super) fn refuse_here(&mut self, now: Now, tree: &Tree, reattach: Reattach) {
+        self.sync_by(now, tree, Syncing::Refused(reattach));
     }
 
     fn sync_by(&mut self, now: Now, tree: &Tree, who: Syncing) {
@@ -153,17 +172,26 @@ impl Pipeline {
     /// on holding them: what another learner still sends for such a session is older than the session's last move.
     pub(super) fn link_gone(&mut self, link: LinkId) {
         let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role else { return };
-        learners.syncs.retain(|s| !matches!(s.who, Syncing::At(at) if at == link));
+        let its = |who: &Syncing| matches!(who, Syncing::At(at) | Syncing::RefusedAt(at, _) if *at == link);
+        learners.syncs.retain(|s| !its(&s.who));
     }
 
-    pub(super) fn revalidate(&mut self, now: Now, link: LinkId, session: SessionId, timeout_ms: i32) {
+    pub(super) fn revalidate(
+        &mut self,
+        now: Now,
+        tree: &Tree,
+        link: LinkId,
+        session: SessionId,
+        timeout_ms: i32,
+    ) {
         let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role else { return };
-        let valid = matches!(self.sessions.state(session), SessionState::Open { .. });
-        learners.out.push(ToLearner::Revalidated { link, session, valid });
-        if valid {
-            self.sessions.add(session, timeout_ms, now.mono_ms);
-            self.move_to(session, Holder::Link(link));
+        if !matches!(self.sessions.state(session), SessionState::Open { .. }) {
+            self.sync_by(now, tree, Syncing::RefusedAt(link, session));
+            return;
         }
+        learners.out.push(ToLearner::Revalidated { link, session, valid: true });
+        self.sessions.add(session, timeout_ms, now.mono_ms);
+        self.move_to(session, Holder::Link(link));
     }
 
     /// A request of a learner's client. Whatever it is, it is answered by a txn, or by SYNC: the learner waits for that.

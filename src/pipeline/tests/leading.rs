@@ -200,9 +200,37 @@ fn whatever_a_learner_sends_becomes_a_txn_and_never_a_panic() {
         assert_eq!(l.last.counter(), count, "{op} is answered by one txn");
     }
     l.put(Input::TouchedAt { link: LINK, sessions: vec![(SessionId(-1), i32::MIN), (session, i32::MAX)] });
+    l.put(Input::Durable(l.last));
     let out = l.put(Input::Revalidate { link: LINK, session: SessionId(99), timeout_ms: i32::MIN });
     let answer = |valid| ToLearner::Revalidated { link: LINK, session: SessionId(99), valid };
     assert!(out.contains(&answer(false)) && !out.contains(&answer(true)), "{out:?}");
+}
+
+/// Found by simulation: a leader that was paused, and had been deposed meanwhile, told a client that its session was over.
+/// The session was its successor's, and lived.
+#[test]
+fn a_session_is_called_over_only_by_who_is_still_the_leader() {
+    let mut l = Leader::new(&[1, 2, 3]);
+    let unknown = SessionId(99);
+    let out = l.put(Input::Revalidate { link: LINK, session: unknown, timeout_ms: 4000 });
+    assert_eq!(out, [ToLearner::Barrier(1)]);
+    let answer = ToLearner::Revalidated { link: LINK, session: unknown, valid: false };
+    assert_eq!(l.put(Input::BarrierPassed(1)), [answer]);
+    let connect = Connect {
+        conn: conn(0, 1),
+        timeout_ms: 4000,
+        session: unknown,
+        password: Bytes::copy_from_slice(&crate::session::password(unknown)),
+        last_zxid_seen: Zxid::ZERO,
+        read_only: false,
+        has_read_only_byte: true,
+    };
+    assert_eq!(l.put(Input::Connect(connect)), [ToLearner::Barrier(2)]);
+    assert!(l.told().is_empty());
+    l.put(Input::BarrierPassed(2));
+    let told = l.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].then, Then::Close);
 }
 
 #[test]
