@@ -141,6 +141,12 @@ impl FakeDisk {
         self.0.lock().full = false;
     }
 
+    /// Takes back what is planned by [`Self::crash_at`] and [`Self::fail_at`] and did not happen yet; there is room.
+    pub fn forget_plans(&self) {
+        let mut state = self.0.lock();
+        (state.crash_at, state.fail_at, state.full) = (None, None, false);
+    }
+
     /// Whether [`Self::crash_at`] has been reached.
     pub fn is_down(&self) -> bool {
         self.0.lock().down

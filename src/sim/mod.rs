@@ -3,5 +3,7 @@
 //! Start reading at [`disk::FakeDisk`].
 
 pub mod disk;
+pub mod ensemble;
 pub mod rng;
 pub mod standalone;
+mod write;

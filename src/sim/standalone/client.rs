@@ -1,15 +1,15 @@
-use super::{
-    oracle::{Oracle, Write},
-    server::Server,
-};
+use super::{oracle::Oracle, server::Server};
 use crate::{
     pipeline::{Connect, Deliveries, Input, Request, Then},
     session::password,
-    sim::rng::Rng,
-    types::{ConnId, OpCode, SessionId, Zxid},
+    sim::{
+        rng::Rng,
+        write::{Write, encode, simple},
+    },
+    types::{ConnId, SessionId, Zxid},
 };
 use bytes::Bytes;
-use quoll_jute::{Record, Writer, client as rec, data, to_vec};
+use quoll_jute::client as rec;
 use std::collections::{BTreeMap, VecDeque};
 
 const CLIENTS_MAX: usize = 3;
@@ -128,49 +128,5 @@ impl Clients {
             }
         }
         Ok(())
-    }
-}
-
-fn simple(rng: &mut Rng, session: SessionId, value: u64) -> Write {
-    let mut path = format!("/k{}", rng.below(5));
-    if rng.chance(50) {
-        path.push_str(&format!("/c{}", rng.below(4)));
-    }
-    let mut data = value.to_be_bytes().to_vec();
-    data.resize(8 + rng.below(300) as usize, 7);
-    match rng.below(10) {
-        0..5 => Write::Create { path, data, owner: rng.chance(25).then_some(session) },
-        5..8 => Write::Set { path, data },
-        _ => Write::Delete { path },
-    }
-}
-
-fn encode(write: &Write) -> (OpCode, Vec<u8>) {
-    match write {
-        Write::Create { path, data, owner } => {
-            let id = data::Id { scheme: Some("world".into()), id: Some("anyone".into()) };
-            let acl = Some(vec![data::Acl { perms: 31, id }]);
-            let flags = i32::from(owner.is_some());
-            let path = Some(path.as_str().into());
-            (OpCode::Create, to_vec(&rec::CreateRequest { path, data: Some(data), acl, flags }))
-        }
-        Write::Set { path, data } => {
-            let path = Some(path.as_str().into());
-            (OpCode::SetData, to_vec(&rec::SetDataRequest { path, data: Some(data), version: -1 }))
-        }
-        Write::Delete { path } => {
-            (OpCode::Delete, to_vec(&rec::DeleteRequest { path: Some(path.as_str().into()), version: -1 }))
-        }
-        Write::Multi(writes) => {
-            let mut out = Vec::new();
-            for write in writes {
-                let (op, body) = encode(write);
-                rec::MultiHeader { type_: op.code(), done: false, err: -1 }.write(&mut Writer::new(&mut out));
-                out.extend(body);
-            }
-            rec::MultiHeader { type_: -1, done: true, err: -1 }.write(&mut Writer::new(&mut out));
-            (OpCode::Multi, out)
-        }
-        Write::Close { .. } => (OpCode::CloseSession, Vec::new()),
     }
 }

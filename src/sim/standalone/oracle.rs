@@ -1,16 +1,9 @@
 use super::server::Server;
-use crate::types::{ErrorCode, SessionId, Zxid};
+use crate::{
+    sim::write::Write,
+    types::{ErrorCode, SessionId, Zxid},
+};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A write as a client means it. Versions are not given; ACLs are open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Write {
-    Create { path: String, data: Vec<u8>, owner: Option<SessionId> },
-    Set { path: String, data: Vec<u8> },
-    Delete { path: String },
-    Multi(Vec<Write>),
-    Close { session: SessionId },
-}
 
 /// A znode as the oracle knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

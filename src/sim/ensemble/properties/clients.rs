@@ -1,0 +1,170 @@
+//! What clients are told.
+//!
+//! * **WriteAnswers**: an answer is that of a committed txn that does what was asked, or fails as it has to.
+//! * **ReadAnswers**: a read shows exactly the committed state at the zxid in its header.
+//! * **NeverBack**: a session never sees an older state than before, whichever member it is at.
+//! * **WatchesFirst**: a notification comes before any answer of a state that has the change, and for a reason.
+//! * **SyncedReads**: a read behind a `sync` shows everything that anybody was told before the `sync` was sent.
+//! * **SessionsLive**: a session that is refused was ended by a txn.
+
+use crate::{
+    sim::{
+        ensemble::{
+            client::{Client, Pending, Read},
+            ghost::{Check, Ghost},
+            model::Watched,
+        },
+        write::Write,
+    },
+    types::{ErrorCode, SessionId, TxnBody, Zxid},
+};
+use quoll_jute::{Reader, Record, client as rec};
+
+/// An answer with its header.
+pub(in crate::sim::ensemble) struct Answer<'a> {
+    pub zxid: Zxid,
+    pub err: i32,
+    pub body: &'a [u8],
+}
+
+/// NeverBack, and WatchesFirst: what was armed and changed up to this state must have fired.
+pub(in crate::sim::ensemble) fn state_seen(ghost: &Ghost, client: &Client, zxid: Zxid) -> Check {
+    if zxid < client.seen {
+        return Err(format!("NeverBack: {} saw {} and now sees {zxid}", client.name(), client.seen));
+    }
+    for ((path, what), since) in &client.armed {
+        if let Some(change) = ghost.model.changed(path, *what, *since, zxid) {
+            return Err(format!(
+                "WatchesFirst: {} sees {zxid}, but was not told of {change}, which changed {path} ({what:?}) after its \
+                 watch of {since}",
+                client.name()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A notification: something armed must have a change that nobody was told of.
+pub(in crate::sim::ensemble) fn notified(
+    ghost: &Ghost,
+    client: &mut Client,
+    kind: i32,
+    path: &str,
+    may_repeat: bool,
+) -> Check {
+    let affected: &[Watched] = match kind {
+        // Created, data changed.
+        1 | 3 => &[Watched::Node],
+        // Deleted.
+        2 => &[Watched::Node, Watched::Children],
+        // Children changed.
+        4 => &[Watched::Children],
+        other => return Err(format!("WatchesFirst: {} is told of event {other}", client.name())),
+    };
+    let tip = ghost.tip();
+    let mut reason = false;
+    for what in affected {
+        if let Some(since) = client.armed.remove(&(path.to_owned(), *what)) {
+            reason |= ghost.model.changed(path, *what, since, tip).is_some();
+        }
+    }
+    if reason || may_repeat {
+        return Ok(());
+    }
+    Err(format!("WatchesFirst: {} is told of event {kind} of {path} without a reason", client.name()))
+}
+
+/// WriteAnswers.
+pub(in crate::sim::ensemble) fn write_answered(
+    ghost: &Ghost,
+    session: SessionId,
+    xid: i32,
+    write: &Write,
+    answer: &Answer<'_>,
+) -> Result<bool, String> {
+    // A session that is being closed, or is elsewhere, is told so without a txn.
+    let refused = [ErrorCode::SessionExpired, ErrorCode::SessionMoved].map(ErrorCode::code);
+    match ghost.ended.get(&(session, xid)) {
+        Some(ended) if ended.zxid == answer.zxid && ended.err == answer.err => Ok(answer.err == 0),
+        None if refused.contains(&answer.err) => Ok(false),
+        ended => Err(format!(
+            "WriteAnswers: request {xid} of {session}, {write:?}, is answered {} at {}; it ended as {ended:?}",
+            answer.err, answer.zxid
+        )),
+    }
+}
+
+/// ReadAnswers and SyncedReads.
+pub(in crate::sim::ensemble) fn read_answered(
+    ghost: &Ghost,
+    client: &Client,
+    read: &Read,
+    answer: &Answer<'_>,
+) -> Check {
+    let Answer { zxid, err, body } = *answer;
+    if !ghost.position.contains_key(&zxid) {
+        return Err(format!("ReadAnswers: {} reads at {zxid}, which is not committed", client.name()));
+    }
+    if ghost.depth(zxid) < ghost.depth(read.floor) {
+        let name = client.name();
+        return Err(format!("SyncedReads: {name} reads at {zxid} after a sync that began at {}", read.floor));
+    }
+    let known = ghost.model.at(&read.path, zxid);
+    let wrong = |found: String| {
+        let name = client.name();
+        Err(format!("ReadAnswers: {name} reads {} at {zxid} as {found}, it is {known:?}", read.path))
+    };
+    if err != 0 {
+        let right = err == ErrorCode::NoNode.code() && known.is_none();
+        return if right { Ok(()) } else { wrong(format!("error {err}")) };
+    }
+    let Some(known) = known else { return wrong("there".into()) };
+    let r = &mut Reader::new(body);
+    let broken = |e: quoll_jute::Error| format!("ReadAnswers: an answer cannot be read: {e}");
+    if read.children {
+        let found = rec::GetChildrenResponse::read(r).map_err(broken)?;
+        let mut found: Vec<_> =
+            found.children.unwrap_or_default().into_iter().flatten().map(|c| c.into_owned()).collect();
+        found.sort();
+        if found != ghost.model.children_at(&read.path, zxid) {
+            return wrong(format!("with children {found:?}"));
+        }
+        return Ok(());
+    }
+    let found = rec::GetDataResponse::read(r).map_err(broken)?;
+    let owner = known.owner.map_or(0, |s| s.0);
+    let stat = &found.stat;
+    if found.data.unwrap_or_default() != known.data
+        || (stat.version, stat.ephemeral_owner) != (known.version, owner)
+    {
+        return wrong(format!("version {} of {:x}", stat.version, stat.ephemeral_owner));
+    }
+    Ok(())
+}
+
+/// SessionsLive, at a refusal.
+pub(in crate::sim::ensemble) fn refused(ghost: &Ghost, session: SessionId) -> Check {
+    let ended = ghost.model.sessions.get(&session).is_some_and(|life| life.closed.is_some());
+    let ends =
+        |txn: &crate::types::Txn| txn.session == session && matches!(txn.body, TxnBody::CloseSession { .. });
+    if ended || ghost.proposals.values().any(|p| ends(&p.txn)) {
+        return Ok(());
+    }
+    Err(format!("SessionsLive: session {session} is refused, and nothing has ended it"))
+}
+
+/// SessionsLive, when a session is taken up again.
+pub(in crate::sim::ensemble) fn taken_up(ghost: &Ghost, session: SessionId) -> Check {
+    match ghost.model.sessions.get(&session) {
+        Some(_) => Ok(()),
+        None => Err(format!("SessionsLive: session {session} is granted, and nothing has created it")),
+    }
+}
+
+/// Whether a request may be left without an answer by a connection that goes on: none may.
+pub(in crate::sim::ensemble) fn in_order(client: &Client, pending: &Pending, xid: i32) -> Check {
+    if pending.xid == xid {
+        return Ok(());
+    }
+    Err(format!("{} waits for the answer to {} and gets that to {xid}", client.name(), pending.xid))
+}
