@@ -152,7 +152,9 @@ impl Pipeline {
             return;
         }
         let last = learning.appended;
-        if zxid <= last {
+        // A stock leader numbers the record of a request that it could not read like the txn before it.
+        let repeats = zxid == last && Txn::is_error(entry);
+        if zxid <= last && !repeats {
             learning.fault = Some(PipelineFault::OutOfOrder { zxid, last });
             return;
         }

@@ -324,6 +324,12 @@ impl Txn {
         }
     }
 
+    /// Whether an entry is the record of a failed request, by its header alone.
+    pub fn is_error(entry: &[u8]) -> bool {
+        rec::TxnHeader::read(&mut Reader::new(entry))
+            .is_ok_and(|h| OpCode::from_code(h.type_) == Some(OpCode::Error))
+    }
+
     /// Reads an entry.
     ///
     /// An error operation in a multi is told by its type alone: members are known to send such operations with the

@@ -231,8 +231,12 @@ fn measured(job: &Job<'_>, dial: &Dial, plan: &Arc<Plan>) -> Result<Report, Erro
 
 /// Counters of the server, if its process is known, and of this process.
 fn observe(common: &CommonArgs) -> Result<(Option<ProcessSample>, ProcessSample), Error> {
-    let server = common.pid.map(|pid| if common.java_live { sample_java(pid) } else { sample(pid) });
-    Ok((server.transpose()?, process::sample_self()?))
+    let mut server: Option<ProcessSample> = None;
+    for &pid in &common.pid {
+        let one = if common.java_live { sample_java(pid) } else { sample(pid) }?;
+        server = Some(server.map_or(one, |sum| sum.plus(one)));
+    }
+    Ok((server, process::sample_self()?))
 }
 
 /// Waits until the time is over or the window is finished; tells how much of the time is over meanwhile.

@@ -74,8 +74,8 @@ pub struct CommonArgs {
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub session_timeout: Duration,
     /// Process id of the server: report its processor time and resident memory too
-    #[arg(long)]
-    pub pid: Option<u32>,
+    #[arg(long, value_delimiter = ',')]
+    pub pid: Vec<u32>,
     /// With --pid of a Java server: count live bytes after a collection (by jcmd) instead of resident memory
     #[arg(long, requires = "pid")]
     pub java_live: bool,

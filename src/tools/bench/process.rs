@@ -15,6 +15,19 @@ pub struct ProcessSample {
 }
 
 impl ProcessSample {
+    /// The sum of two processes.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            rss_bytes: self.rss_bytes + other.rss_bytes,
+            live_bytes: match (self.live_bytes, other.live_bytes) {
+                (Some(a), Some(b)) => Some(a + b),
+                _ => None,
+            },
+        }
+    }
+
     /// Memory in use: live bytes where they are known, else what is resident.
     pub fn used_bytes(&self) -> u64 {
         self.live_bytes.unwrap_or(self.rss_bytes)

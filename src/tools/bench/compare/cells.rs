@@ -22,6 +22,15 @@ pub(super) struct Cell {
 pub(super) enum Measure {
     /// Requests for a while, or a fixed number of them.
     Drive { workload: Workload, clients: usize, pace: Pace, ops: Option<u64> },
+    /// Requests for a while to the members of an ensemble of three.
+    Ensemble {
+        workload: Workload,
+        clients: usize,
+        depth: usize,
+        /// All clients at the first member, which follows, and only its processor time; else at all members, and the
+        /// sum of theirs.
+        at_follower: bool,
+    },
     /// Sessions held.
     Idle,
     /// Watches held.
@@ -33,6 +42,11 @@ pub(super) enum Measure {
 impl Measure {
     pub fn is_drive(self) -> bool {
         matches!(self, Measure::Drive { .. })
+    }
+
+    /// Whether its result is a row of throughput and latency.
+    pub fn is_rate(self) -> bool {
+        matches!(self, Measure::Drive { .. } | Measure::Ensemble { .. })
     }
 }
 
@@ -55,6 +69,10 @@ const fn closed(workload: Workload, clients: usize, depth: usize) -> Measure {
 
 const fn open(workload: Workload, rate_per_s: f64) -> Measure {
     Measure::Drive { workload, clients: 32, pace: Pace::Open { rate_per_s }, ops: None }
+}
+
+const fn three(workload: Workload, clients: usize, depth: usize) -> Measure {
+    Measure::Ensemble { workload, clients, depth, at_follower: false }
 }
 
 const fn cell(name: &'static str, what: &'static str, measure: Measure, targets: &'static [Target]) -> Cell {
@@ -101,6 +119,22 @@ pub(super) const CELLS: &[Cell] = &[
             ops: Some(200_000),
         },
         &[Throughput(4.0), Cpu(8.0)],
+    ),
+    cell(
+        "ens-set16",
+        "3 members: set, depth 16",
+        three(Set, 32, 16),
+        &[Throughput(4.0), Cpu(5.0), P999(10.0)],
+    ),
+    cell("ens-set1", "3 members: set, depth 1", three(Set, 32, 1), &[Throughput(2.5), Cpu(3.0)]),
+    cell("ens-set-c1", "3 members: set, depth 1, 1 client", three(Set, 1, 1), &[Throughput(1.0)]),
+    cell("ens-set-c8", "3 members: set, depth 1, 8 clients", three(Set, 8, 1), &[Throughput(1.0)]),
+    cell("ens-set-c100", "3 members: set, depth 1, 100 clients", three(Set, 100, 1), &[Throughput(1.0)]),
+    cell(
+        "ens-get16",
+        "follower of 3: get, depth 16",
+        Measure::Ensemble { workload: Get, clients: 32, depth: 16, at_follower: true },
+        &[Throughput(8.0), Cpu(15.0)],
     ),
     cell("session", "idle session, bytes", Measure::Idle, &[Value(1500.0)]),
     cell("watch", "watch, bytes", Measure::Watches, &[Value(32.0)]),

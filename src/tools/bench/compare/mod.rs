@@ -7,6 +7,7 @@
 //! Start at [`run`]; what is measured is listed in [`cells`].
 
 mod cells;
+mod ensemble;
 mod million;
 mod results;
 mod server;
@@ -112,6 +113,11 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool, Error> {
                 results.add(cell.name, arm, round, report)?;
             }
         }
+    }
+    let ensembles: Vec<&Cell> =
+        cells.iter().copied().filter(|cell| matches!(cell.measure, Measure::Ensemble { .. })).collect();
+    if !ensembles.is_empty() {
+        ensemble::run(args, &launch, &ensembles, &mut results)?;
     }
     if cells.iter().any(|cell| matches!(cell.measure, Measure::Million)) {
         let wanted: Vec<&str> = cells
@@ -228,7 +234,7 @@ fn common(args: &CompareArgs, server: &Running) -> CommonArgs {
         keep: true,
         seed: 1,
         session_timeout: Duration::from_secs(30),
-        pid: Some(server.pid()),
+        pid: vec![server.pid()],
         java_live: false,
         json: false,
         quiet: args.quiet,

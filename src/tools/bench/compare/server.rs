@@ -51,6 +51,7 @@ pub(super) struct Launch {
 pub(super) struct Running {
     pub arm: Arm,
     pub address: SocketAddr,
+    started: Instant,
     /// Time from the start of the process until a session was granted.
     pub ready_after: Duration,
     pub data_dir: PathBuf,
@@ -93,6 +94,54 @@ impl Launch {
 
     fn launch(&self, arm: Arm, folder: &Path, settings: &[(&str, &str)]) -> Result<Running, Error> {
         let address = free_address().map_err(Error::io("finding a free port"))?;
+        let mut running = self.spawn(arm, folder, address, settings)?;
+        running.wait_until_serving()?;
+        Ok(running)
+    }
+
+    /// Starts the members of an ensemble on fresh data directories and waits until all of them serve.
+    pub fn start_ensemble(&self, arm: Arm, name: &str, members: usize) -> Result<Vec<Running>, Error> {
+        // All ports are held at once, so that none is found twice.
+        let held = (0..members * 3)
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(Error::io("finding free ports"))?;
+        let addresses = held
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(Error::io("finding free ports"))?;
+        drop(held);
+        let mut settings = vec![("initLimit".to_owned(), "10".to_owned()), ("syncLimit".into(), "5".into())];
+        for (member, ports) in (1..).zip(addresses.chunks(3)) {
+            let value = format!("127.0.0.1:{}:{}:participant", ports[1].port(), ports[2].port());
+            settings.push((format!("server.{member}"), value));
+        }
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let mut running = Vec::new();
+        for (member, ports) in (1..).zip(addresses.chunks(3)) {
+            let folder = self.folder.join(format!("{name}-{arm}-{member}"));
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder).map_err(Error::io("removing an old data directory"))?;
+            }
+            let data = folder.join("data");
+            std::fs::create_dir_all(&data).map_err(Error::io("creating a data directory"))?;
+            std::fs::write(data.join("myid"), format!("{member}\n")).map_err(Error::io("writing myid"))?;
+            running.push(self.spawn(arm, &folder, ports[0], &settings)?);
+        }
+        for member in &mut running {
+            member.wait_until_serving()?;
+        }
+        Ok(running)
+    }
+
+    fn spawn(
+        &self,
+        arm: Arm,
+        folder: &Path,
+        address: SocketAddr,
+        settings: &[(&str, &str)],
+    ) -> Result<Running, Error> {
         let data_dir = folder.join("data");
         let mut text = format!(
             "dataDir={}\nclientPort={}\nclientPortAddress={}\nmaxClientCnxns=0\ntickTime=2000\nadmin.enableServer=false\n",
@@ -116,9 +165,7 @@ impl Launch {
             server: arm.to_string(),
             reason: format!("cannot run {}: {e}", command.get_program().to_string_lossy()),
         })?;
-        let mut running = Running { arm, address, ready_after: Duration::ZERO, data_dir, child, log };
-        running.wait_until_serving(started)?;
-        Ok(running)
+        Ok(Running { arm, address, started, ready_after: Duration::ZERO, data_dir, child, log })
     }
 
     fn command(&self, arm: Arm) -> Command {
@@ -168,7 +215,8 @@ impl Running {
         }
     }
 
-    fn wait_until_serving(&mut self, started: Instant) -> Result<(), Error> {
+    fn wait_until_serving(&mut self) -> Result<(), Error> {
+        let started = self.started;
         let dial = Dial { servers: vec![self.address], timeout: Duration::from_secs(30), sources: 0 };
         loop {
             if let Ok(connections) = connection::open(&dial, 0..1) {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub(super) fn render(results: &Results) -> String {
     let measured = |cell: &&Cell| results.measurements.iter().any(|one| one.cell == cell.name);
     let (drives, values): (Vec<&Cell>, Vec<&Cell>) =
-        CELLS.iter().filter(measured).partition(|cell| cell.measure.is_drive());
+        CELLS.iter().filter(measured).partition(|cell| cell.measure.is_rate());
     let mut out = String::new();
     let _ = writeln!(
         out,
