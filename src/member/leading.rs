@@ -91,8 +91,11 @@ impl Turn<'_> {
 
     /// What the pipeline has for learners and for the leader.
     pub(super) fn hand_on_messages(&mut self) {
-        for message in self.pipeline.take_to_learners() {
+        let mut messages = self.pipeline.take_to_learners().into_iter().peekable();
+        while let Some(message) = messages.next() {
             match message {
+                // The next one says it, too.
+                ToLearner::Committed(_) if matches!(messages.peek(), Some(ToLearner::Committed(_))) => {}
                 ToLearner::Committed(zxid) => {
                     self.me.history.commit(zxid);
                     self.lead(LeaderInput::Committed(zxid));

@@ -1,4 +1,4 @@
-use super::{fatal, log::ToLog, peers::Peers, snapshot::Snapshots};
+use super::{fatal, log::ToLog, outgoing::Outgoing, peers::Peers, snapshot::Snapshots};
 use crate::{
     admin::metrics::{Counter, KeyedCounter, Shard, Summary},
     member::{Input as MemberInput, Member, Output},
@@ -35,6 +35,7 @@ pub(super) struct Core {
     pub quota_lines: OncePerSecond,
     pub next_tick_ms: i64,
     pub outputs: Vec<Output>,
+    pub outgoing: Outgoing,
     /// What the core tells the member itself, before anything from outside.
     pub own: VecDeque<MemberInput>,
     /// Learners that wait for the tree.
@@ -172,6 +173,9 @@ impl Core {
                 // Its memory serves the next turn.
                 self.outputs = outputs;
             }
+        }
+        if let Some(peers) = &self.peers {
+            self.outgoing.flush(peers);
         }
     }
 

@@ -29,17 +29,22 @@ impl Core {
             Output::Notify { to, notification } => peers.elections.send(to, &notification),
             Output::ConnectPeers => peers.elections.connect_all(),
             Output::ConnectLeader { attempt, leader } => peers.connect_leader(attempt, leader),
-            Output::DisconnectLeader { attempt } => peers.disconnect_leader(attempt),
-            Output::SendToLeader { attempt, bytes } => peers.send_to_leader(attempt, bytes),
-            Output::Send { link, bytes } => peers.links.send(link, bytes),
+            Output::DisconnectLeader { attempt } => {
+                self.outgoing.flush(peers);
+                peers.disconnect_leader(attempt);
+            }
+            Output::SendToLeader { attempt, bytes } => self.outgoing.to_leader(attempt, bytes),
+            Output::Send { link, bytes } => self.outgoing.to_link(link, bytes),
             Output::SendLog { link, after, through } => {
                 let (disk, dir) = (self.disk.clone(), self.storage.log_dir());
+                self.outgoing.flush_link(peers, link);
                 peers.links.send_source(link, Box::new(LogSource { disk, dir, after, through }));
             }
             Output::BeginSnapshot { link } => self.trees_wanted.push_back(link),
             Output::ProbeLog { link, peer } => self.probe_log(link, peer),
             Output::Close { link, why } => {
                 debug!(link = link.0, "connection of a learner closed: {why}");
+                self.outgoing.flush_link(peers, link);
                 peers.links.close(link);
             }
             Output::StoreEpoch { kind, epoch } => {
@@ -134,6 +139,7 @@ impl Core {
                 && let Some(peers) = &self.peers
             {
                 info!(link = link.0, %zxid, "sending the tree to a learner");
+                self.outgoing.flush_link(peers, link);
                 peers.links.send_source(link, Box::new(source));
             }
         }

@@ -21,6 +21,7 @@ mod limits;
 mod log;
 pub mod logging;
 mod options;
+mod outgoing;
 mod peers;
 mod recovery;
 mod snapshot;
@@ -211,6 +212,7 @@ impl Server {
             quota_lines: OncePerSecond::default(),
             next_tick_ms: 0,
             outputs: Vec::new(),
+            outgoing: outgoing::Outgoing::default(),
             own: VecDeque::new(),
             trees_wanted: VecDeque::new(),
             snapshot_due: false,

@@ -8,6 +8,7 @@ use crate::{
     peer::{ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink},
     tree::TreeOptions,
     types::ServerId,
+    zab::Packet,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
@@ -154,8 +155,26 @@ struct ToInbox(Arc<Shared>);
 
 impl Sink for ToInbox {
     fn put(&self, events: &mut Vec<Event>) {
-        let mut messages = events.drain(..).filter_map(message).collect();
+        let mut messages = Vec::with_capacity(events.len());
+        let mut events = events.drain(..).peekable();
+        while let Some(event) = events.next() {
+            if !events.peek().is_some_and(|next| says_it_too(&event, next)) {
+                messages.extend(message(event));
+            }
+        }
         self.0.core.put_all(&mut messages);
+    }
+}
+
+/// Whether the second of two acknowledgements covers the first: a follower acknowledges in order, one packet for each
+/// txn. That of an epoch, whose counter is 0, stands for itself.
+fn says_it_too(event: &Event, next: &Event) -> bool {
+    match (event, next) {
+        (
+            Event::LinkPacket { link: a, packet: Packet::Ack { zxid: first } },
+            Event::LinkPacket { link: b, packet: Packet::Ack { zxid: second } },
+        ) => a == b && first.counter() != 0 && second > first,
+        _ => false,
     }
 }
 
