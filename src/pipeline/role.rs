@@ -6,8 +6,11 @@ use super::{
 };
 use crate::{
     ops::Outstanding,
-    session::{SessionIds, SessionTracker},
-    types::{Epoch, ServerId, SessionId, Zxid},
+    session::SessionTracker,
+    types::{
+        Epoch, ServerId, SessionId, Zxid,
+        guard::{self, Guard},
+    },
     zab::{Broadcast, Quorum},
 };
 
@@ -49,7 +52,9 @@ impl Role {
 impl Leading {
     /// Whether the epoch has no number left for another txn. A standalone server goes on into the next one.
     pub(super) fn exhausted(&self) -> bool {
-        self.learners.is_some() && self.broadcast.proposed().counter() >= COUNTER_MAX
+        self.learners.is_some()
+            && self.broadcast.proposed().counter() >= COUNTER_MAX
+            && guard::holds(Guard::EpochEnds)
     }
 }
 
@@ -83,11 +88,11 @@ impl Pipeline {
     pub fn lead(&mut self, quorums: Vec<Quorum>, epoch: Epoch, now: Now) {
         assert!(self.in_flight.is_empty(), "a role begins when the one before is over");
         let alone = quorums.iter().all(|q| q.contains([self.config.server]));
-        let start = Zxid::new(epoch, 0);
+        let start = Zxid::new(epoch, guard::first_counter());
         self.sessions = tracker(self.config.tick_ms, &self.sessions.confirmed(), Some(now));
         self.outstanding = Outstanding::new(self.config.ops.owner_rules);
         self.reaper = Reaper::new(self.config.reaper, now);
-        self.ids = SessionIds::after(self.config.server, start);
+        self.ids.go_on_after(start, now.wall_ms);
         let broadcast = Broadcast::of(quorums, start);
         self.role = Role::Leading(Leading { broadcast, learners: Some(Learners::new(alone, start)) });
     }
@@ -102,10 +107,10 @@ impl Pipeline {
     }
 
     /// A learner that is in step with its leader: from now on clients are served.
-    pub fn serve(&mut self, _now: Now) {
+    pub fn serve(&mut self, now: Now) {
         if let Role::Learning(learning) = &mut self.role {
             learning.serving = true;
-            self.ids = SessionIds::after(self.config.server, learning.appended);
+            self.ids.go_on_after(learning.appended, now.wall_ms);
         }
     }
 
@@ -116,6 +121,9 @@ impl Pipeline {
     /// Until the tree is that of a leader again it may hold what is never committed, so nobody may read it.
     pub fn retire(&mut self) {
         self.role = Role::Waiting { last: self.proposed() };
+        if !guard::holds(Guard::ApplyInFlight) {
+            self.in_flight.clear();
+        }
         for in_flight in &mut self.in_flight {
             in_flight.origin = Origin::Elsewhere;
             in_flight.behind.clear();
