@@ -98,6 +98,11 @@ pub enum Input {
         /// The sessions of that state, and their timeouts in ms.
         sessions: Vec<(SessionId, i32)>,
     },
+    /// The other answer: it cannot be done, and nothing was changed. The leader is asked for its tree instead.
+    NotTruncated {
+        /// Why, for the operator.
+        why: String,
+    },
     /// Time has passed; see [`super::Member::next_deadline_ms`].
     Tick,
 }
@@ -177,7 +182,7 @@ pub enum Output {
         epoch: Epoch,
     },
     /// Cut the log back to this and load the state again. Nothing is in the log's queue at this time. Answered by
-    /// [`Input::Truncated`].
+    /// [`Input::Truncated`] or [`Input::NotTruncated`].
     Truncate {
         /// What is to be the last txn.
         zxid: Zxid,

@@ -11,7 +11,7 @@ impl Turn<'_> {
     pub(super) fn begin_to_learn(&mut self, leader: ServerId) {
         self.close_early("this member follows another one");
         let config = &self.me.config;
-        let learner = Learner::new(
+        let mut learner = Learner::new(
             LearnerConfig {
                 me: config.me,
                 observer: !config.votes(),
@@ -24,6 +24,7 @@ impl Turn<'_> {
             self.me.current,
             self.me.history.last(),
         );
+        learner.want_tree_in(self.me.tree_wanted_in);
         self.me.attempts += 1;
         let attempt = self.me.attempts;
         self.me.state = State::Learning { leader, attempt, learner: Box::new(learner), truncating: false };
@@ -41,6 +42,7 @@ impl Turn<'_> {
     pub(super) fn learn_any(&mut self, input: LearnerInput) {
         let State::Learning { learner, .. } = &mut self.me.state else { return };
         let outputs = learner.step(self.now.mono_ms, input);
+        self.me.tree_wanted_in = learner.tree_wanted_in();
         for output in outputs {
             self.learn_output(output);
         }
@@ -96,6 +98,14 @@ impl Turn<'_> {
         if matches!(self.me.state, State::Learning { attempt: now, .. } if now == attempt) {
             self.pipeline.learn();
             self.learn_any(LearnerInput::SnapshotLoaded { zxid });
+        }
+    }
+
+    pub(super) fn not_truncated(&mut self, why: String) {
+        if let State::Learning { truncating, .. } = &mut self.me.state
+            && std::mem::take(truncating)
+        {
+            self.learn_any(LearnerInput::NotTruncated { why });
         }
     }
 

@@ -28,7 +28,10 @@ pub use io::{Input, Output, Part};
 use crate::{
     pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},
     tree::Tree,
-    types::{Epoch, ServerId, SessionId, Zxid},
+    types::{
+        Epoch, ServerId, SessionId, Zxid,
+        guard::{self, Guard},
+    },
     watch::WatchManager,
     zab::{
         EpochKind, History, Leader, Learner, LinkId, Logged, Packet,
@@ -64,6 +67,8 @@ struct Ensemble {
     /// The database is empty and not trusted: this member neither votes nor is elected until a leader has filled it.
     untrusted: bool,
     attempts: u64,
+    /// The epoch whose leader has to send a whole tree; see [`Learner::want_tree_in`].
+    tree_wanted_in: Option<Epoch>,
     /// Learners that came before this member leads.
     early: BTreeMap<LinkId, Vec<Packet>>,
     next_tick_ms: i64,
@@ -121,6 +126,7 @@ impl Member {
             durable: last,
             untrusted,
             attempts: 0,
+            tree_wanted_in: None,
             early: BTreeMap::new(),
             next_tick_ms: now.mono_ms,
             config_node_due: true,
@@ -293,6 +299,7 @@ impl Turn<'_> {
             }
             Input::TreeLoaded { attempt, zxid, sessions } => self.tree_loaded(attempt, zxid, &sessions),
             Input::Truncated { last, sessions } => self.truncated(last, &sessions),
+            Input::NotTruncated { why } => self.not_truncated(why),
             Input::Tick => self.tick(),
         }
     }
@@ -350,7 +357,9 @@ impl Turn<'_> {
     fn hand_on_log(&mut self) {
         let mut any = false;
         while let Some(batch) = self.pipeline.take_log() {
-            batch.logged().for_each(|txn: Logged| self.me.history.propose(txn));
+            if self.me.part.serves() || guard::holds(Guard::HistoryWhole) {
+                batch.logged().for_each(|txn: Logged| self.me.history.propose(txn));
+            }
             self.log.push_back(batch);
             any = true;
         }
@@ -410,6 +419,9 @@ impl Turn<'_> {
         match kind {
             EpochKind::Accepted => self.me.accepted = epoch,
             EpochKind::Current => self.me.current = epoch,
+        }
+        if kind == EpochKind::Accepted && !guard::holds(Guard::StoreAccepted) {
+            return;
         }
         self.out.push(Output::StoreEpoch { kind, epoch });
     }

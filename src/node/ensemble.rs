@@ -158,6 +158,11 @@ impl Core {
                 self.log.put(ToLog::Attach(last));
                 self.own.push_back(Input::Truncated { last, sessions: recovered.sessions });
             }
+            // Nothing was changed.
+            Err(error @ StorageError::CannotTruncate { .. }) => {
+                self.log.put(ToLog::Attach(self.shared.tree.read().last_zxid()));
+                self.own.push_back(Input::NotTruncated { why: error.to_string() });
+            }
             Err(error) => fatal::stop(
                 fatal::Exit::Diverged,
                 &format!(

@@ -242,6 +242,18 @@ impl Leader {
         (l.stage, l.deadline_ms) = (Stage::Known, None);
         self.accepted_max = self.accepted_max.max(accepted);
         if self.phase > Phase::Discovery {
+            // A candidate that came to nothing has got a promise to a newer epoch. Who has given it cannot follow an
+            // older one, so it would stay outside for as long as this leader leads.
+            if accepted > self.epoch
+                && !observer
+                && self.config.quorums.iter().any(|q| q.voters().contains(&server))
+            {
+                self.resign(format!(
+                    "server {} has promised to epoch {:#x}, newer than {:#x}: a new one has to begin",
+                    server.0, accepted.0, self.epoch.0
+                ));
+                return;
+            }
             self.tell_epoch(link);
         }
     }

@@ -36,6 +36,12 @@ pub enum LearnerInput {
         /// The last txn.
         last: Zxid,
     },
+    /// The other answer: this member's history does not reach back to there, because it came as a tree that held what is
+    /// not committed. Nothing was changed.
+    NotTruncated {
+        /// Why, for the operator.
+        why: String,
+    },
     /// Answer to [`LearnerOutput::SaveSnapshot`].
     SnapshotSaved,
     /// The log is on stable storage up to this.
@@ -77,7 +83,8 @@ pub enum LearnerOutput {
     },
     /// The sync begins by a DIFF: the state is that of this member's log.
     Continue,
-    /// Cut the log back to this and load the state again, then say [`LearnerInput::Truncated`].
+    /// Cut the log back to this and load the state again, then say [`LearnerInput::Truncated`], or
+    /// [`LearnerInput::NotTruncated`] when the log does not go back that far.
     Truncate {
         /// What is to be the last txn.
         zxid: Zxid,

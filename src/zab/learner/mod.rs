@@ -35,6 +35,8 @@ pub struct Learner {
     /// Everything up to this was in the state with which the sync began.
     base: Zxid,
     stage: Stage,
+    /// The epoch whose leader has to send a whole tree.
+    tree_wanted_in: Option<Epoch>,
     /// The leader's epoch, once it has said so.
     epoch: Epoch,
     heard_ms: i64,
@@ -103,6 +105,7 @@ impl Learner {
             last,
             base: last,
             stage: Stage::Connecting,
+            tree_wanted_in: None,
             epoch: Epoch(0),
             heard_ms: now_ms,
             held: VecDeque::new(),
@@ -113,6 +116,16 @@ impl Learner {
             touched: BTreeMap::new(),
             out: Vec::new(),
         }
+    }
+
+    /// The leader of this epoch wanted something cut from the log that cannot be: ask it for a whole tree.
+    pub fn want_tree_in(&mut self, epoch: Option<Epoch>) {
+        self.tree_wanted_in = epoch;
+    }
+
+    /// The epoch whose leader has to send a whole tree.
+    pub fn tree_wanted_in(&self) -> Option<Epoch> {
+        self.tree_wanted_in
     }
 
     /// Takes an input at a time (ms, monotonic) and gives what is to be done, in order.
@@ -128,6 +141,7 @@ impl Learner {
             }
             LearnerInput::SnapshotLoaded { zxid } => self.after_own_turn(now_ms, |l| l.snapshot_loaded(zxid)),
             LearnerInput::Truncated { last } => self.after_own_turn(now_ms, |l| l.truncated(last)),
+            LearnerInput::NotTruncated { why } => self.not_truncated(&why),
             LearnerInput::SnapshotSaved => self.after_own_turn(now_ms, Self::snapshot_saved),
             LearnerInput::Durable(zxid) => self.after_own_turn(now_ms, |l| l.durable(zxid)),
             LearnerInput::Forward(request) => self.if_serving(Packet::Request(request)),
@@ -220,7 +234,8 @@ impl Learner {
 
     /// The leader names its epoch.
     fn leader_info(&mut self, epoch: Epoch) {
-        if epoch < self.accepted {
+        // The promise of one without a vote was not counted and binds it to nothing.
+        if epoch < self.accepted && !self.config.observer {
             let (epoch, accepted) = (epoch.0, self.accepted.0);
             self.lost(format!(
                 "the leader begins epoch {epoch:#x}, and {accepted:#x} is promised to already"
@@ -236,7 +251,13 @@ impl Learner {
         }
         self.epoch = epoch;
         self.stage = Stage::Promised;
-        self.send(&Packet::AckEpoch { zxid: self.last, current_epoch });
+        let mut zxid = self.last;
+        // With −1 as its epoch the zxid does not count for who may lead, only for what is sent: to whom has no data, a
+        // tree. What this member has stays where it is until the tree is on disk.
+        if self.tree_wanted_in == Some(epoch) && (current_epoch == -1 || self.config.observer) {
+            (zxid, current_epoch) = (Zxid(-1), -1);
+        }
+        self.send(&Packet::AckEpoch { zxid, current_epoch });
     }
 
     fn if_serving(&mut self, packet: Packet) {

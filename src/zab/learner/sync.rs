@@ -4,7 +4,10 @@ use super::{
     super::{EpochKind, Packet, epoch_start},
     Learner, LearnerOutput, Stage, Txn, header_zxid,
 };
-use crate::types::{ServerId, Zxid};
+use crate::types::{
+    ServerId, Zxid,
+    guard::{self, Guard},
+};
 use bytes::Bytes;
 
 impl Learner {
@@ -33,6 +36,15 @@ impl Learner {
         }
         self.restart_from(last);
         self.stage = Stage::Streaming { save: false };
+    }
+
+    /// The log could not be cut: what is beyond the leader's history came as a tree. It asks for the leader's when it has
+    /// connected again.
+    pub(super) fn not_truncated(&mut self, why: &str) {
+        if let Stage::Truncating(zxid) = self.stage {
+            self.tree_wanted_in = Some(self.epoch);
+            self.lost(format!("the log cannot be cut back to {zxid}, so it has to send its tree: {why}"));
+        }
     }
 
     /// The tree is in place.
@@ -94,7 +106,9 @@ impl Learner {
     /// A commit before UPTODATE: of what is appended already, or of what waits.
     fn commit_early(&mut self, zxid: Zxid, activate: Option<ServerId>) {
         if !self.pending.is_empty() {
-            self.commit(zxid, activate);
+            if guard::holds(Guard::CommitWhileJoining) {
+                self.commit(zxid, activate);
+            }
             return;
         }
         match self.stash.iter_mut().find(|t| !t.committed) {
@@ -134,6 +148,10 @@ impl Learner {
 
     /// Appends what came before NEWLEADER. An observer takes only what is committed.
     fn append_synced(&mut self) {
+        if !guard::holds(Guard::AppendBeforeAck) {
+            self.acknowledge();
+            return;
+        }
         let taken = match self.config.observer {
             true => self.stash.iter().take_while(|t| t.committed).count(),
             false => self.stash.len(),
@@ -146,6 +164,10 @@ impl Learner {
         // What is committed needs no acknowledgement, and gets none from upstream's learners.
         self.unacked.extend(txns.iter().filter(|t| !t.committed).map(|t| t.zxid));
         self.append(txns);
+        if !guard::holds(Guard::ForceBeforeAck) {
+            self.acknowledge();
+            return;
+        }
         self.stage = Stage::Appending(last);
     }
 

@@ -100,6 +100,28 @@ fn a_follower_that_is_ahead_ends_the_leadership() {
     }
 }
 
+/// Found by simulation: a candidate that came to nothing had got one promise, and whoever had given it could not follow
+/// the leader of an older epoch that had a quorum without it, for as long as that led.
+#[test]
+fn a_voter_that_has_promised_to_a_newer_epoch_makes_a_leader_give_way_to_one() {
+    let promised = || Disk { accepted: Epoch(4), ..Disk::with(1, &zs(1, 1..=5)) };
+    let (mut w, _) = established();
+    let link = w.join(1, false, promised());
+    w.run();
+    let (_, resigned) = w.ends(link);
+    assert!(resigned.is_some_and(|why| why.contains("server 1 has promised to epoch 0x4")), "{resigned:?}");
+    // Who has no vote cannot stop a leader. An observer's promise binds it to nothing, a follower's does.
+    for (observer, served) in [(true, true), (false, false)] {
+        let (mut w, _) = established();
+        let link = w.join(8, observer, promised());
+        w.run();
+        assert_eq!(w.resigned, None);
+        let lost = w.peer(link).lost.clone();
+        assert_eq!(w.peer(link).served, served, "{lost:?}");
+        assert_eq!(w.peer(link).disk.accepted, Epoch(4));
+    }
+}
+
 #[test]
 fn a_promise_made_before_is_not_counted_again_but_the_learner_is_brought_up_to_date() {
     let mut w = alone();

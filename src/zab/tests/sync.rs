@@ -226,3 +226,51 @@ fn a_learner_that_comes_back_in_the_same_epoch_is_not_counted_twice() {
     assert_eq!(w.peer(again).said[..2], ["FOLLOWERINFO", "ACKEPOCH -1 2:10"]);
     assert!(w.peer(again).served);
 }
+
+/// Found by simulation: a follower had taken the tree of a leader that was never established. The next leader did not have
+/// the end of it, told the follower to cut its log there, and there was no log to cut.
+#[test]
+fn who_cannot_cut_its_log_asks_the_same_leader_for_its_tree() {
+    let mut learner = Learner::new(super::liveness::config_of(2), 0, Epoch(2), Epoch(1), z(1, 9));
+    learner.step(0, LearnerInput::Connected);
+    let info = || Packet::LeaderInfo { zxid: z(3, 0), protocol: PROTOCOL_VERSION };
+    let said = |outputs: Vec<LearnerOutput>| {
+        outputs.into_iter().find_map(|o| match o {
+            LearnerOutput::Send { bytes } => Packet::read(&bytes, Sender::Learner, Limits::DEFAULT).ok()?,
+            _ => None,
+        })
+    };
+    let ack = said(learner.step(0, LearnerInput::Packet(info())));
+    assert_eq!(ack.map(|a| a.0), Some(Packet::AckEpoch { zxid: z(1, 9), current_epoch: 1 }));
+    learner.step(0, LearnerInput::Packet(Packet::Trunc { zxid: z(1, 5) }));
+    let outputs = learner.step(0, LearnerInput::NotTruncated { why: "there is no log".into() });
+    assert!(matches!(&outputs[..], [LearnerOutput::Lost { .. }]), "{outputs:?}");
+    assert_eq!(learner.tree_wanted_in(), Some(Epoch(3)));
+    for (wanted, accepted, expected) in [
+        // The promise is given already, so the zxid decides about nothing but what is sent.
+        (Some(Epoch(3)), Epoch(3), Packet::AckEpoch { zxid: Zxid(-1), current_epoch: -1 }),
+        // Another leader has to know what this member has.
+        (Some(Epoch(3)), Epoch(2), Packet::AckEpoch { zxid: z(1, 9), current_epoch: 1 }),
+        (None, Epoch(3), Packet::AckEpoch { zxid: z(1, 9), current_epoch: -1 }),
+    ] {
+        let mut learner = Learner::new(super::liveness::config_of(2), 0, accepted, Epoch(1), z(1, 9));
+        learner.want_tree_in(wanted);
+        learner.step(0, LearnerInput::Connected);
+        let ack = said(learner.step(0, LearnerInput::Packet(info())));
+        assert_eq!(ack.map(|a| a.0), Some(expected));
+    }
+    // And the leader sends it.
+    let (mut w, _) = with_history();
+    let link = w.join(1, false, Disk { accepted: Epoch(2), ..Disk::with(1, &zs(1, 1..=1)) });
+    w.peer(link).to_leader.clear();
+    w.lead(LeaderInput::Packet {
+        link,
+        packet: Packet::LearnerInfo {
+            observer: false,
+            zxid: z(2, 0),
+            info: Some(LearnerInfo { server: ServerId(1), protocol: PROTOCOL_VERSION, config_version: 0 }),
+        },
+    });
+    w.lead(LeaderInput::Packet { link, packet: Packet::AckEpoch { zxid: Zxid(-1), current_epoch: -1 } });
+    assert!(w.peer(link).to_learner.iter().any(|item| matches!(item, Item::Tree(_))), "{:?}", w.ends(link));
+}
