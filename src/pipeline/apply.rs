@@ -9,7 +9,10 @@ use crate::{
     ops::{self, ReadCx},
     session::{Holder, PASSWORD_LEN, password},
     tree::{DIGEST_VERSION, OpResult, Tree},
-    types::{ConnId, ErrorCode, OpCode, Perms, SessionId, SubTxn, TxnBody, Zxid},
+    types::{
+        ConnId, ErrorCode, OpCode, Perms, SessionId, SubTxn, TxnBody, Zxid,
+        guard::{self, Guard},
+    },
     watch::WatchManager,
 };
 
@@ -83,6 +86,8 @@ impl Pipeline {
         }
         let mut closed = None;
         match &txn.body {
+            TxnBody::CreateSession { .. }
+                if !matches!(self.role, Role::Leading(_)) && !guard::holds(Guard::LearnSessions) => {}
             TxnBody::CreateSession { timeout_ms } => self.sessions.confirm(session, *timeout_ms),
             TxnBody::CloseSession { .. } => closed = self.sessions.remove(session),
             _ => {}

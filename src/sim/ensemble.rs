@@ -28,6 +28,8 @@ mod serving;
 mod world;
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod tests;
 
 pub use faults::Settings;

@@ -1,4 +1,5 @@
 use super::{Disk, OpenMode, StorageError, disk::read_full_at};
+use crate::types::guard::{self, Guard};
 use crate::types::{Epoch, EpochKind};
 use std::io;
 use std::path::Path;
@@ -38,10 +39,14 @@ pub fn write_epoch(disk: &dyn Disk, dir: &Path, kind: EpochKind, epoch: Epoch) -
     let path = dir.join(epoch_file_name(kind));
     let temporary = dir.join(format!("{}.tmp", epoch_file_name(kind)));
     let io = |what| StorageError::io(what, &temporary);
-    let file = disk.open(&temporary, OpenMode::Replace).map_err(io("create"))?;
+    let temporary = if guard::holds(Guard::EpochFileWhole) { &temporary } else { &path };
+    let file = disk.open(temporary, OpenMode::Replace).map_err(io("create"))?;
     file.write_all_at(epoch.0.to_string().as_bytes(), 0).map_err(io("write"))?;
     file.sync_all().map_err(io("force"))?;
-    disk.rename(&temporary, &path).map_err(StorageError::io("name", &path))?;
+    if temporary == &path {
+        return Ok(());
+    }
+    disk.rename(temporary, &path).map_err(StorageError::io("name", &path))?;
     disk.sync_dir(dir).map_err(StorageError::io("force", dir))
 }
 

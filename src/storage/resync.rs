@@ -20,6 +20,7 @@ use super::{
     read_epoch, save_now,
 };
 use crate::tree::{Tree, TreeOptions};
+use crate::types::guard::{self, Guard};
 use crate::types::{Epoch, SessionId, Zxid};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +46,11 @@ pub fn truncate_to(
     tree_options: TreeOptions,
     zxid: Zxid,
 ) -> Result<Recovered, StorageError> {
-    let recovered = load_until(disk, options, tree_options, zxid, &mut |_| {})?;
+    let mut recovered = load_until(disk, options, tree_options, zxid, &mut |_| {})?;
+    if !guard::holds(Guard::TreeOfCutLog) {
+        recovered.tree = super::recover(disk, options, tree_options, &mut |_| {})?.tree;
+        recovered.tree.set_last_zxid(recovered.last_zxid);
+    }
     // The log first: a newer snapshot without a log behind it is a state that was; an older one with a log that has
     // lost its end, too.
     drop_after(&**disk, &options.log_dir(), zxid)?;
@@ -71,6 +76,9 @@ pub fn install_snapshot(
     sessions: &[(SessionId, i32)],
 ) -> Result<String, StorageError> {
     let (zxid, log_dir) = (tree.last_zxid(), options.log_dir());
+    if !guard::holds(Guard::TreeOnDisk) {
+        return Ok(String::new());
+    }
     // What is beyond it would be replayed over it. Nothing of that can be committed: the leader does not have it.
     drop_after(&**disk, &log_dir, zxid)?;
     // What is not beyond it may be committed, and stays until the snapshot is there.

@@ -9,6 +9,7 @@
 //! a znode that has children takes them with it; a TTL that none can be fails its txn and not the server.
 
 use super::{EffectKind, Effects, Tree, change::Misplaced};
+use crate::types::guard::{self, Guard};
 use crate::types::{
     AclList, ErrorCode, Owner, SessionId, Stat, StatPersisted, SubTxn, TTL_MS_MAX, Txn, TxnBody,
 };
@@ -151,8 +152,10 @@ impl Tree {
         };
         let parent_path = &new.path[..new.path.len() - name.len() - 1];
         if let Some(id) = self.find(new.path) {
-            let acl = self.acls.acquire(new.acl);
-            self.put_acl(id, acl);
+            if guard::holds(Guard::AclOfReplayed) {
+                let acl = self.acls.acquire(new.acl);
+                self.put_acl(id, acl);
+            }
             self.raise_cversion(parent, parent_path, new.parent_cversion, at.zxid);
             return OpResult::err(ErrorCode::NodeExists);
         }

@@ -4,6 +4,7 @@
 
 mod acl;
 mod codes;
+pub mod guard;
 mod host_port;
 mod ids;
 pub mod members;

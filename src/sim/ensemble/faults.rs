@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Crash,
     CrashAtCall,
     FailAtCall,
@@ -89,6 +89,14 @@ impl Settings {
             fault_every_us: 0,
             kinds: 0,
         }
+    }
+
+    /// These kinds of faults, this often on average.
+    #[cfg(test)]
+    pub(super) fn faulty(kinds: &[Kind], every_us: i64) -> Self {
+        let bit = |kind| 1 << KINDS.iter().position(|k| k == kind).unwrap_or_default();
+        let kinds = kinds.iter().map(bit).fold(0, |all: u32, bit: u32| all | bit);
+        Self { kinds, fault_every_us: every_us, ..Self::calm() }
     }
 
     /// What a seed draws.

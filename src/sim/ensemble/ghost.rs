@@ -10,6 +10,7 @@ use super::{
 use crate::{
     sim::write::Write,
     types::{Epoch, ErrorCode, SessionId, SubTxn, Txn, TxnBody, TxnFormat, Zxid},
+    zab::Packet,
 };
 use std::collections::BTreeMap;
 
@@ -34,6 +35,11 @@ pub(super) struct Witnessed {
     pub logged: Zxid,
     /// It has said, or may have, that it has everything up to this on stable storage.
     pub promised: Zxid,
+    /// The newest epoch that it has promised to, and the newest whose history it has acknowledged.
+    pub accepted: Epoch,
+    pub current: Epoch,
+    /// The last tree that it got from a leader: its own history begins there.
+    pub base: Zxid,
     /// How many of the committed txns it has delivered.
     pub delivered: usize,
     /// The epoch in which it leads and serves.
@@ -182,7 +188,7 @@ impl Ghost {
         }
         if now < self.members[node].delivered {
             let before = self.committed[self.members[node].delivered];
-            return Err(format!("node {node} serves {zxid} but had delivered {before}"));
+            return Err(format!("Delivered: node {node} serves {zxid} but had delivered {before}"));
         }
         Ok(())
     }
@@ -250,8 +256,20 @@ impl Ghost {
     }
 
     /// A member has started again with a history that ends with `last`.
-    pub fn restarts(&mut self, node: usize, last: Zxid) -> Check {
-        let Witnessed { promised, logged, .. } = self.members[node];
+    pub fn restarts(
+        &mut self,
+        node: usize,
+        last: Zxid,
+        accepted: Option<Epoch>,
+        current: Option<Epoch>,
+    ) -> Check {
+        let Witnessed { promised, logged, accepted: newest, current: followed, .. } = self.members[node];
+        if accepted.unwrap_or_default() < newest || current.unwrap_or_default() < followed {
+            return Err(format!(
+                "Durability: node {node} starts with epochs {accepted:?} and {current:?}, it had promised {newest:?} and \
+                 acknowledged {followed:?}"
+            ));
+        }
         if last != Zxid::ZERO && !self.proposals.contains_key(&last) {
             return Err(format!("Durability: node {node} starts with {last}, which nobody has proposed"));
         }
@@ -279,6 +297,17 @@ impl Ghost {
     pub fn resynced(&mut self, node: usize, last: Zxid) {
         let member = &mut self.members[node];
         (member.logged, member.promised) = (last, last);
+    }
+
+    /// A member says something that rests on its epochs.
+    pub fn says(&mut self, node: usize, packet: &Packet, (accepted, current): (Epoch, Epoch)) {
+        let member = &mut self.members[node];
+        match packet {
+            Packet::AckEpoch { .. } | Packet::LeaderInfo { .. } => member.accepted = accepted,
+            Packet::Ack { zxid } if zxid.counter() == 0 => member.current = current,
+            Packet::NewLeader { .. } => member.current = current,
+            _ => {}
+        }
     }
 
     pub fn durable(&mut self, node: usize, zxid: Zxid) {

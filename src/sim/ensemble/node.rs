@@ -20,7 +20,7 @@ use crate::{
     tree::{SnapshotWalk, Tree, TreeOptions},
     types::{ConnId, LinkId, OwnerRules, ServerId, SessionId, Zxid},
     watch::WatchManager,
-    zab::{Packet, write_proposal},
+    zab::{Packet, Sender, write_proposal},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -155,7 +155,7 @@ impl World {
         if recovered.digest_mismatches > 0 {
             return Err(Stop::Violation(format!("DigestsAgree: node {n} replays to other digests")));
         }
-        self.ghost.restarts(n, last)?;
+        self.ghost.restarts(n, last, accepted, current)?;
         self.ghost.digest(n, last, recovered.tree.digest())?;
         let (config, pipeline) = self.configs(n);
         let member = Member::new(config, pipeline, &recovered.sessions, last, accepted, current, now);
@@ -444,10 +444,14 @@ impl World {
                 if let Some((now, Some(stream))) = run.leader
                     && now == attempt
                 {
+                    self.note_promises(n, run, &bytes, Sender::Learner)?;
                     self.send(stream, End::Leader, Item::Packets(bytes));
                 }
             }
-            Output::Send { link, bytes } => self.send_to(run, link, Item::Packets(bytes)),
+            Output::Send { link, bytes } => {
+                self.note_promises(n, run, &bytes, Sender::Leader)?;
+                self.send_to(run, link, Item::Packets(bytes));
+            }
             Output::SendLog { link, after, through } => {
                 let bytes = self.read_log(n, after, through)?;
                 self.send_to(run, link, Item::Packets(bytes.into()));
@@ -481,6 +485,15 @@ impl World {
                 return Err(Stop::Violation(format!("node {n} says that it has diverged: {what}")));
             }
             Output::Note { text } => self.say(|| format!("node {n}: {text}")),
+        }
+        Ok(())
+    }
+
+    /// Before a member serves, its words may be promises.
+    fn note_promises(&mut self, n: usize, run: &Running, bytes: &[u8], sender: Sender) -> Result<(), Stop> {
+        if !run.part.serves() {
+            let epochs = run.member.epochs().unwrap_or_default();
+            packets(bytes, sender)?.iter().for_each(|packet| self.ghost.says(n, packet, epochs));
         }
         Ok(())
     }
@@ -580,6 +593,16 @@ impl World {
         let storage = self.nodes[n].options.clone();
         let recovered = match resync::truncate_to(&disk_of, &storage, options, zxid) {
             Ok(recovered) => recovered,
+            Err(e @ StorageError::CannotTruncate { .. }) => {
+                let last = run.tree.last_zxid();
+                // Only a tree that came from a leader that was never established can hold more than a log can cut.
+                if zxid >= self.ghost.members[n].base {
+                    return Err(Stop::Violation(format!("node {n} cannot cut back: {e}")));
+                }
+                run.log = LogWriter::open(disk_of, storage.log(), last);
+                run.own.push_back(Input::NotTruncated { why: e.to_string() });
+                return Ok(());
+            }
             Err(e @ StorageError::Io { .. }) => return Err(disk(e)),
             Err(e) => return Err(Stop::Violation(format!("node {n} cannot cut back: {e}"))),
         };
@@ -617,6 +640,7 @@ impl World {
         let (mut tree, sessions) = (read.tree, read.sessions);
         self.detach(n, run)?;
         self.ghost.resyncs(n, zxid);
+        self.ghost.members[n].base = zxid;
         let disk_of = self.nodes[n].arc();
         let storage = self.nodes[n].options.clone();
         resync::install_snapshot(&disk_of, &storage, &mut tree, &sessions).map_err(disk)?;
@@ -676,7 +700,7 @@ impl World {
             }
             (End::Leader, Item::Packets(bytes)) => {
                 let process = s.leader;
-                for packet in packets(&bytes, crate::zab::Sender::Learner)? {
+                for packet in packets(&bytes, Sender::Learner)? {
                     if !self.nodes[process.node].is_life(process.life) {
                         break;
                     }
@@ -686,7 +710,7 @@ impl World {
             }
             (End::Learner, Item::Packets(bytes)) => {
                 let process = s.learner;
-                for packet in packets(&bytes, crate::zab::Sender::Leader)? {
+                for packet in packets(&bytes, Sender::Leader)? {
                     if !self.nodes[process.node].is_life(process.life) {
                         break;
                     }
@@ -711,7 +735,7 @@ impl World {
     }
 }
 
-fn packets(bytes: &[u8], sender: crate::zab::Sender) -> Result<Vec<Packet>, Stop> {
+fn packets(bytes: &[u8], sender: Sender) -> Result<Vec<Packet>, Stop> {
     let mut all = Vec::new();
     let mut at = 0;
     while at < bytes.len() {

@@ -2,6 +2,7 @@ use super::{LogReader, Next, Tail};
 use crate::storage::names::list_logs;
 use crate::storage::{Disk, OpenMode, StorageError};
 use crate::types::Zxid;
+use crate::types::guard::{self, Guard};
 use std::path::Path;
 
 /// Cuts the log of `dir` back so that `zxid` is the last transaction in it: newer files are removed, the one that
@@ -36,7 +37,8 @@ pub(crate) fn drop_after(disk: &dyn Disk, dir: &Path, zxid: Zxid) -> Result<(), 
     let cut_at = loop {
         match reader.next_record()? {
             Next::Record { offset, .. } => {
-                if reader.last_zxid() > zxid {
+                let last = reader.last_zxid();
+                if last > zxid || last == zxid && !guard::holds(Guard::CutBehindLast) {
                     break offset;
                 }
             }

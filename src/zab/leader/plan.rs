@@ -1,4 +1,10 @@
-use crate::{types::Zxid, zab::History};
+use crate::{
+    types::{
+        Zxid,
+        guard::{self, Guard},
+    },
+    zab::History,
+};
 
 /// How a learner is brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +58,14 @@ pub(super) fn plan(history: &History, peer: Zxid, force_snapshot: bool, files: F
     if force_snapshot {
         Plan::Snap
     } else if peer == max {
+        if !guard::holds(Guard::NoTreeInStep) {
+            return Plan::Snap;
+        }
         stream(First::Diff(peer), peer)
     } else if peer > max {
+        if !guard::holds(Guard::CutWhatLeaderLacks) {
+            return stream(First::Diff(max), max);
+        }
         // Beyond the beginning of an epoch that this history knows nothing of, there is nothing to go by.
         if begins_epoch { Plan::Snap } else { stream(First::Trunc(max), max) }
     } else if peer >= min {

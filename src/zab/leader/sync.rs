@@ -6,7 +6,10 @@ use super::{
     link::Stage,
     plan::{Files, First, Plan, plan},
 };
-use crate::types::Zxid;
+use crate::types::{
+    Zxid,
+    guard::{self, Guard},
+};
 use bytes::Bytes;
 
 impl Leader {
@@ -101,19 +104,25 @@ impl Leader {
         history: &History,
     ) {
         let Some(l) = self.links.get_mut(&link) else { return };
+        let config = Bytes::copy_from_slice(self.config.config_text.as_bytes());
+        let new_leader = Packet::NewLeader { zxid: epoch_start(self.epoch), config: Some(config) };
+        if !guard::holds(Guard::HistoryFirst) {
+            new_leader.write(&mut bytes);
+        }
         for txn in history.committed_after(after) {
             write_proposal(&mut bytes, txn.zxid, &txn.entry);
             Packet::Commit { zxid: txn.zxid }.write(&mut bytes);
         }
         // An observer is told when they are committed.
-        if !l.observer {
+        if !l.observer && guard::holds(Guard::SendOutstanding) {
             for txn in self.outstanding.iter().filter(|txn| txn.zxid > after) {
                 write_proposal(&mut bytes, txn.zxid, &txn.entry);
                 l.owes(txn.zxid, self.now_ms);
             }
         }
-        let config = Bytes::copy_from_slice(self.config.config_text.as_bytes());
-        Packet::NewLeader { zxid: epoch_start(self.epoch), config: Some(config) }.write(&mut bytes);
+        if guard::holds(Guard::HistoryFirst) {
+            new_leader.write(&mut bytes);
+        }
         l.stage = Stage::Syncing(snapshot);
         // How long a tree takes to get through, nobody knows; the clock runs from its end.
         l.deadline_ms = (!snapshot).then_some(self.now_ms + self.config.init_limit_ms);
