@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm;
 use compat_tests::ensemble::Ensemble;
 use compat_tests::load::Load;
 use rand::RngExt;
 
-use crate::run::{Run, voters};
+use crate::run::{MIXED, QUOLL, Run, voters};
 
 #[test]
 fn nothing_is_lost_when_the_leader_is_killed_again_and_again() {
     let mut run = Run::new("nothing_is_lost_when_the_leader_is_killed_again_and_again");
-    kill_leaders(&mut run, &[Java, Java, Java]);
+    kill_leaders(&mut run, &QUOLL);
+}
+
+#[test]
+fn nothing_is_lost_when_the_leader_of_a_mixed_ensemble_is_killed_again_and_again() {
+    let mut run = Run::new("nothing_is_lost_when_the_leader_of_a_mixed_ensemble_is_killed_again_and_again");
+    kill_leaders(&mut run, &MIXED);
 }
 
 fn kill_leaders(run: &mut Run, kinds: &[Arm]) {
@@ -35,7 +41,7 @@ fn kill_leaders(run: &mut Run, kinds: &[Arm]) {
 #[test]
 fn nothing_is_lost_in_a_rolling_restart() {
     let mut run = Run::new("nothing_is_lost_in_a_rolling_restart");
-    let mut ensemble = voters(&[Java, Java, Java]).start();
+    let mut ensemble = voters(&QUOLL).start();
     run.rounds(&mut ensemble, |_, ensemble, load| rolling_restart(ensemble, load));
 }
 
@@ -52,7 +58,7 @@ fn rolling_restart(ensemble: &mut Ensemble, load: &Load) {
 #[test]
 fn nothing_is_lost_when_all_members_are_killed_at_once() {
     let mut run = Run::new("nothing_is_lost_when_all_members_are_killed_at_once");
-    let mut ensemble = voters(&[Java, Java, Java]).start();
+    let mut ensemble = voters(&MIXED).start();
     run.rounds(&mut ensemble, |run, ensemble, load| {
         for _ in 0..2 {
             load.run_for(Duration::from_millis(run.rng.random_range(200..2500)));

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm;
 use compat_tests::ensemble::PATIENCE;
 
-use crate::run::{Run, voters};
+use crate::run::{MIXED, QUOLL, Run, voters};
 
 #[test]
 fn nothing_is_lost_when_the_disk_of_a_follower_is_full() {
     let mut run = Run::new("nothing_is_lost_when_the_disk_of_a_follower_is_full");
-    full_disk(&mut run, &[Java, Java, Java], 1);
+    full_disk(&mut run, &MIXED, 1);
 }
 
 #[test]
 fn nothing_is_lost_when_the_disk_of_the_leader_is_full() {
     let mut run = Run::new("nothing_is_lost_when_the_disk_of_the_leader_is_full");
-    full_disk(&mut run, &[Java, Java, Java], 3);
+    full_disk(&mut run, &QUOLL, 3);
 }
 
 fn full_disk(run: &mut Run, kinds: &[Arm], id: u64) {

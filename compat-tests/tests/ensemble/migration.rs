@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::Ensemble;
 use compat_tests::load::Load;
 
-use crate::run::{Run, voters};
+use crate::run::Run;
 
 #[test]
 fn members_are_replaced_one_by_one_and_back_with_clients_connected() {
     let mut run = Run::new("members_are_replaced_one_by_one_and_back_with_clients_connected");
-    let mut ensemble = voters(&[Java, Java, Java]).start();
+    let mut ensemble = Ensemble::of(&[Java; 3]).start();
     run.rounds(&mut ensemble, |_, ensemble, load| {
-        replace_all(ensemble, load, Java);
+        replace_all(ensemble, load, Quoll);
         replace_all(ensemble, load, Java);
     });
 }

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm;
 use compat_tests::ensemble::Ensemble;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::run::{Run, voters};
+use crate::run::{MIXED, QUOLL, Run, voters};
 
 #[test]
 fn nothing_is_lost_when_the_leader_is_cut_off() {
     let mut run = Run::new("nothing_is_lost_when_the_leader_is_cut_off");
-    cut(&mut run, &[Java, Java, Java], |_, ensemble| {
+    cut(&mut run, &QUOLL, |_, ensemble| {
         let leader = ensemble.wait_for_leader();
         ensemble.network().isolate(&[leader]);
     });
@@ -21,7 +21,7 @@ fn nothing_is_lost_when_the_leader_is_cut_off() {
 #[test]
 fn nothing_is_lost_when_a_follower_is_cut_off() {
     let mut run = Run::new("nothing_is_lost_when_a_follower_is_cut_off");
-    cut(&mut run, &[Java, Java, Java], |run, ensemble| {
+    cut(&mut run, &MIXED, |run, ensemble| {
         let leader = ensemble.wait_for_leader();
         let others: Vec<u64> = ensemble.voters().into_iter().filter(|id| *id != leader).collect();
         ensemble.network().isolate(&[*others.choose(&mut run.rng).expect("there are followers")]);
@@ -31,7 +31,7 @@ fn nothing_is_lost_when_a_follower_is_cut_off() {
 #[test]
 fn nothing_is_lost_when_single_directions_are_cut() {
     let mut run = Run::new("nothing_is_lost_when_single_directions_are_cut");
-    cut(&mut run, &[Java, Java, Java], |run, ensemble| {
+    cut(&mut run, &MIXED, |run, ensemble| {
         // One member hears another no more, while it is heard, and everybody is heard by somebody.
         let ids = ensemble.voters();
         let from = *ids.choose(&mut run.rng).expect("there are voters");

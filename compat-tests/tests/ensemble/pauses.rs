@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm;
 use compat_tests::ensemble::Ensemble;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::run::{Run, voters};
+use crate::run::{MIXED, QUOLL, Run, voters};
 
 #[test]
 fn nothing_is_lost_when_the_leader_stands_still_and_goes_on_as_a_deposed_one() {
     let mut run = Run::new("nothing_is_lost_when_the_leader_stands_still_and_goes_on_as_a_deposed_one");
-    pauses(&mut run, &[Java, Java, Java], |_, ensemble| ensemble.wait_for_leader());
+    pauses(&mut run, &QUOLL, |_, ensemble| ensemble.wait_for_leader());
 }
 
 #[test]
 fn nothing_is_lost_when_a_follower_stands_still_and_goes_on() {
     let mut run = Run::new("nothing_is_lost_when_a_follower_stands_still_and_goes_on");
-    pauses(&mut run, &[Java, Java, Java], |run, ensemble| {
+    pauses(&mut run, &MIXED, |run, ensemble| {
         let leader = ensemble.wait_for_leader();
         let others: Vec<u64> = ensemble.voters().into_iter().filter(|id| *id != leader).collect();
         *others.choose(&mut run.rng).expect("there are followers")

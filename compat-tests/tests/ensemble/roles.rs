@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm::{self, Java, Quoll};
 
 use crate::run::{Run, voters};
 
 #[test]
-fn followers_and_observers_serve_under_a_java_leader() {
-    let mut run = Run::new("followers_and_observers_serve_under_a_java_leader");
-    roles(&mut run, &[Java, Java, Java], &[Java, Java]);
+fn quoll_follows_and_observes_a_java_leader() {
+    let mut run = Run::new("quoll_follows_and_observes_a_java_leader");
+    roles(&mut run, &[Quoll, Java, Java], &[Quoll, Java]);
+}
+
+#[test]
+fn java_follows_and_observes_a_quoll_leader() {
+    let mut run = Run::new("java_follows_and_observes_a_quoll_leader");
+    roles(&mut run, &[Java, Quoll, Quoll], &[Java, Quoll]);
 }
 
 /// The last voter leads; clients are at all members.
@@ -28,7 +34,7 @@ fn roles(run: &mut Run, kinds: &[Arm], observers: &[Arm]) {
             load.wait_for_writes(100, Duration::from_secs(60));
             ensemble.start(id);
             ensemble.wait_until_all_serve();
-            load.wait_for_writes(50, Duration::from_secs(60));
+            load.wait_for_writes(100, Duration::from_secs(60));
         }
         assert_eq!(ensemble.leader(), Some(leader), "the leader has led all the time");
     });

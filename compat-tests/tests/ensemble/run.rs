@@ -9,6 +9,12 @@ use compat_tests::load::{Load, LoadSettings, Report};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+/// Voters of both kinds; the last one, that leads at first, is Quoll.
+pub const MIXED: [Arm; 3] = [Arm::Quoll, Arm::Java, Arm::Quoll];
+
+/// Voters of the one kind.
+pub const QUOLL: [Arm; 3] = [Arm::Quoll; 3];
+
 /// One test's run.
 pub struct Run {
     pub seed: u64,

@@ -4,36 +4,41 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use compat_tests::arm::Arm::{self, Java};
+use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::proxy::SyncKind;
 use compat_tests::load::converge::converge;
 use compat_tests::raw::{Acl, Client, Enc, op};
 
-use crate::run::{Run, voters};
+use crate::run::Run;
+
+/// Leader and learner.
+const PAIRS: [(Arm, Arm); 3] = [(Java, Quoll), (Quoll, Java), (Quoll, Quoll)];
 
 #[test]
-fn a_learner_that_missed_little_gets_the_difference() {
-    let _run = Run::new("a_learner_that_missed_little_gets_the_difference");
-    learner_comes_back(Java, Java, 100, "-1", SyncKind::Diff);
+fn a_learner_that_missed_little_gets_the_difference_and_one_that_missed_much_a_snapshot() {
+    let _run =
+        Run::new("a_learner_that_missed_little_gets_the_difference_and_one_that_missed_much_a_snapshot");
+    for (leader, learner) in PAIRS {
+        // -1: log files are not used.
+        learner_comes_back(leader, learner, "-1", &[(50, SyncKind::Diff), (800, SyncKind::Snap)]);
+    }
 }
 
 #[test]
-fn a_learner_that_missed_more_than_is_kept_in_memory_gets_a_snapshot() {
-    let _run = Run::new("a_learner_that_missed_more_than_is_kept_in_memory_gets_a_snapshot");
-    learner_comes_back(Java, Java, 800, "-1", SyncKind::Snap);
+fn a_learner_that_missed_much_gets_the_difference_from_files_when_that_is_allowed() {
+    let _run = Run::new("a_learner_that_missed_much_gets_the_difference_from_files_when_that_is_allowed");
+    for (leader, learner) in [(Quoll, Java), (Quoll, Quoll)] {
+        // 0: however large the files are.
+        learner_comes_back(leader, learner, "0", &[(800, SyncKind::Diff)]);
+    }
 }
 
-#[test]
-fn a_learner_that_missed_more_than_is_kept_in_memory_gets_the_difference_from_files() {
-    let _run = Run::new("a_learner_that_missed_more_than_is_kept_in_memory_gets_the_difference_from_files");
-    learner_comes_back(Java, Java, 800, "1000", SyncKind::Diff);
-}
-
-/// A follower of one kind is away for some writes and comes back to a leader of another.
-fn learner_comes_back(leader: Arm, learner: Arm, writes: u32, size_factor: &str, expected: SyncKind) {
-    let mut ensemble = voters(&[learner, leader, leader])
+/// A follower of one kind is away for some writes and comes back to a leader of another, several times.
+fn learner_comes_back(leader: Arm, learner: Arm, size_factor: &str, absences: &[(u32, SyncKind)]) {
+    let mut ensemble = Ensemble::of(&[learner, leader, leader])
         .proxied()
+        // This many are kept in memory; upstream takes no fewer.
         .property("zookeeper.commitLogCount", 500)
         .property("zookeeper.snapshotSizeFactor", size_factor)
         .start();
@@ -41,41 +46,45 @@ fn learner_comes_back(leader: Arm, learner: Arm, writes: u32, size_factor: &str,
     assert_eq!(leads, 3);
     let addr = ensemble.member(leads).addr();
     write(addr, "/before", 10);
-    for way in ["stopped", "killed"] {
-        if way == "stopped" {
+    for (n, &(writes, expected)) in absences.iter().enumerate() {
+        if n % 2 == 0 {
             ensemble.stop(1);
         } else {
             ensemble.kill(1);
         }
-        write(addr, &format!("/{way}"), writes);
+        write(addr, &format!("/absence-{n}"), writes);
         ensemble.network().take_syncs();
         ensemble.start(1);
         ensemble.wait_until_all_serve();
         let kinds: Vec<SyncKind> = ensemble.network().take_syncs().iter().map(|sync| sync.kind).collect();
-        assert_eq!(kinds, [expected], "{way}: {learner} learning from {leader}");
+        assert_eq!(kinds, [expected], "{writes} missed, {learner} learning from {leader}");
         same_everywhere(&ensemble);
     }
-    // What it learned is on its disk: it can do without the others' help.
+    // What it learned is on its disk.
     restart_all(&mut ensemble);
     same_everywhere(&ensemble);
 }
 
 #[test]
-fn a_deposed_leader_loses_what_was_never_committed_to_the_snapshot_of_a_newer_epoch() {
-    let _run = Run::new("a_deposed_leader_loses_what_was_never_committed_to_the_snapshot_of_a_newer_epoch");
-    deposed_leader_comes_back(Java, Java, 20, SyncKind::Snap);
+fn a_deposed_leader_takes_back_what_was_never_committed() {
+    let _run = Run::new("a_deposed_leader_takes_back_what_was_never_committed");
+    for (new, old) in PAIRS {
+        deposed_leader_comes_back(old, new, 0, SyncKind::Trunc);
+    }
 }
 
 #[test]
-fn a_deposed_leader_takes_back_what_was_never_committed_when_there_is_nothing_new() {
-    let _run = Run::new("a_deposed_leader_takes_back_what_was_never_committed_when_there_is_nothing_new");
-    deposed_leader_comes_back(Java, Java, 0, SyncKind::Trunc);
+fn a_deposed_leader_loses_what_was_never_committed_to_the_snapshot_of_a_newer_epoch() {
+    let _run = Run::new("a_deposed_leader_loses_what_was_never_committed_to_the_snapshot_of_a_newer_epoch");
+    for (new, old) in PAIRS {
+        deposed_leader_comes_back(old, new, 20, SyncKind::Snap);
+    }
 }
 
 /// A leader of kind `old` logs a write that nobody else hears of and dies; the others, of kind `new`, go on with
-/// `writes` writes; it comes back. The upstream leader takes logs back only within the last epoch.
+/// `writes` writes; it comes back. Logs are cut back only within the newest epoch that a leader has txns of.
 fn deposed_leader_comes_back(old: Arm, new: Arm, writes: u32, expected: SyncKind) {
-    let mut ensemble = voters(&[new, new, old]).proxied().start();
+    let mut ensemble = Ensemble::of(&[new, new, old]).proxied().start();
     let leads = ensemble.wait_for_leader();
     assert_eq!(leads, 3);
     let addr = ensemble.member(leads).addr();
