@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A member's number, as in `server.N`.
 pub type Id = u64;
@@ -200,9 +200,7 @@ impl Wire {
             // Nobody waits for it any more: the packet that begins a connection never came through.
             return Ok(());
         }
-        // A server that does not listen: the connection just made ends.
-        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, self.target));
-        let mut outgoing = TcpStream::connect_timeout(&target, Duration::from_secs(5))?;
+        let Some(mut outgoing) = self.connect(&incoming) else { return Ok(()) };
         incoming.set_nodelay(true)?;
         outgoing.set_nodelay(true)?;
         let (answers_from, answers_to) = (outgoing.try_clone()?, incoming.try_clone()?);
@@ -223,6 +221,25 @@ impl Wire {
         }
         pump(incoming, outgoing, there, &self.wires, |_| {});
         Ok(())
+    }
+}
+
+impl Wire {
+    /// Connects with the server behind the wire. A leader's port is not open yet when its first learner comes; without
+    /// a proxy that one would be refused and try again, here it must not be told that it is connected and then
+    /// that it is not: it would take that for the end of the leader.
+    fn connect(&self, incoming: &TcpStream) -> Option<TcpStream> {
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, self.target));
+        let deadline = Instant::now() + Duration::from_secs(2);
+        loop {
+            if let Ok(outgoing) = TcpStream::connect_timeout(&target, Duration::from_secs(5)) {
+                return Some(outgoing);
+            }
+            if self.wires.over() || gone(incoming) || Instant::now() > deadline {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
