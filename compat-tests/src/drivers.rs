@@ -35,17 +35,8 @@ pub fn classpath() -> String {
 #[track_caller]
 pub fn compare_suite(name: &str, suite: &str, configure: impl Fn(ServerBuilder) -> ServerBuilder) {
     let arms = arms_to_run();
-    let classpath = classpath();
     let servers: Vec<Server> = arms.iter().map(|arm| configure(arm.server()).start()).collect();
-    let out_dir = tempfile::tempdir().expect("a temporary folder can be created");
-    let file = |i: usize| out_dir.path().join(i.to_string());
-
-    let mut java = Tool::Java.command();
-    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]);
-    java.args(["-cp", &classpath, "quoll.compat.Main", suite]);
-    java.args(servers.iter().enumerate().map(|(i, s)| format!("{}={}", s.address(), file(i).display())));
-    let output = java.output().unwrap_or_else(|e| panic!("cannot start Java: {e}"));
-    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    let outcome = run_suite(suite, servers.iter().map(Server::address));
 
     let dir = root().join("transcripts");
     std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
@@ -53,10 +44,43 @@ pub fn compare_suite(name: &str, suite: &str, configure: impl Fn(ServerBuilder) 
     let text: String = servers.iter().map(|s| format!("== {}\n{}\n", s.arm(), s.log())).collect();
     std::fs::write(&logs, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", logs.display()));
     let next = Cell::new(0);
-    compare_arms(name, |arm| -> Transcript {
-        let i = next.replace(next.get() + 1);
-        std::fs::read_to_string(file(i))
-            .unwrap_or_else(|e| panic!("{suite} wrote no transcript for {arm} ({e}); it printed:\n{printed}"))
-    });
-    assert!(output.status.success(), "{suite} failed at both servers:\n{printed}");
+    compare_arms(name, |_| outcome.transcripts[next.replace(next.get() + 1)].clone());
+    assert!(outcome.success, "{suite} failed at both servers:\n{}", outcome.printed);
+}
+
+/// What came of a suite.
+pub struct SuiteOutcome {
+    /// One for each server or ensemble, in their order.
+    pub transcripts: Vec<Transcript>,
+    /// Whether it came to its end at all of them.
+    pub success: bool,
+    /// What the program printed on standard error.
+    pub printed: String,
+}
+
+/// Lets one JVM run `suite` against servers or ensembles, each given by its connect string.
+///
+/// # Panics
+/// When Java cannot be started or leaves out a transcript.
+#[track_caller]
+pub fn run_suite(suite: &str, servers: impl IntoIterator<Item = String>) -> SuiteOutcome {
+    let classpath = classpath();
+    let servers: Vec<String> = servers.into_iter().collect();
+    let out_dir = tempfile::tempdir().expect("a temporary folder can be created");
+    let file = |i: usize| out_dir.path().join(i.to_string());
+
+    let mut java = Tool::Java.command();
+    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]);
+    java.args(["-cp", &classpath, "quoll.compat.Main", suite]);
+    java.args(servers.iter().enumerate().map(|(i, server)| format!("{server}={}", file(i).display())));
+    let output = java.output().unwrap_or_else(|e| panic!("cannot start Java: {e}"));
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    let transcripts = (0..servers.len())
+        .map(|i| {
+            std::fs::read_to_string(file(i)).unwrap_or_else(|e| {
+                panic!("{suite} wrote no transcript for {} ({e}); it printed:\n{printed}", servers[i])
+            })
+        })
+        .collect();
+    SuiteOutcome { transcripts, success: output.status.success(), printed }
 }

@@ -12,33 +12,42 @@ const HIGHEST: u16 = 31_000;
 /// Ports are reserved in blocks of this many, so that one lock covers a block.
 const BLOCK: u16 = 10;
 
-/// A block of ten neighbouring free ports on 127.0.0.1, reserved until dropped.
+/// Ten, or several times ten, neighbouring free ports on 127.0.0.1, reserved until dropped.
 pub struct Ports {
     first: u16,
-    _lock: Lock,
+    locks: Vec<Lock>,
 }
 
 impl Ports {
-    /// Reserves a block.
+    /// Reserves ten ports.
     ///
     /// # Panics
     /// When no free block is found in a thousand tries.
     pub fn reserve() -> Ports {
-        for _ in 0..1000 {
-            let block: u16 = rand::random_range(LOWEST / BLOCK..HIGHEST / BLOCK);
-            let first = block * BLOCK;
-            let Some(lock) = try_lock(&format!("port-{first}")) else { continue };
-            let bindable = (first..first + BLOCK).all(|port| TcpListener::bind(("0.0.0.0", port)).is_ok());
-            if bindable {
-                return Ports { first, _lock: lock };
-            }
-        }
-        panic!("no ten neighbouring free ports between {LOWEST} and {HIGHEST}");
+        Ports::reserve_blocks(1)
     }
 
-    /// The block's port number `index`, 0 to 9.
+    /// Reserves ten times `blocks` ports.
+    ///
+    /// # Panics
+    /// As [`reserve`](Self::reserve).
+    pub fn reserve_blocks(blocks: u16) -> Ports {
+        for _ in 0..1000 {
+            let first = rand::random_range(LOWEST / BLOCK..HIGHEST / BLOCK - blocks) * BLOCK;
+            let locks: Vec<Lock> =
+                (0..blocks).map_while(|n| try_lock(&format!("port-{}", first + n * BLOCK))).collect();
+            let all =
+                (first..first + blocks * BLOCK).all(|port| TcpListener::bind(("0.0.0.0", port)).is_ok());
+            if locks.len() == usize::from(blocks) && all {
+                return Ports { first, locks };
+            }
+        }
+        panic!("no {blocks} times ten neighbouring free ports between {LOWEST} and {HIGHEST}");
+    }
+
+    /// Port number `index`, from 0 on.
     pub fn port(&self, index: u16) -> u16 {
-        assert!(index < BLOCK, "a block has {BLOCK} ports");
+        assert!(usize::from(index / BLOCK) < self.locks.len(), "a block has {BLOCK} ports");
         self.first + index
     }
 }

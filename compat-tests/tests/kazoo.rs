@@ -26,35 +26,71 @@ const PATIENCE: Duration = Duration::from_secs(1500);
 /// Test name -> `passed`, or `failed` with the kind of failure.
 type Outcomes = BTreeMap<String, String>;
 
+/// The servers of one run.
+#[derive(Clone)]
+struct Setup {
+    /// Names it in messages and folders.
+    name: String,
+    /// By the member's number; one alone is a standalone server.
+    members: Vec<Arm>,
+}
+
 #[test]
 fn every_test_of_kazoo_has_the_same_outcome_on_both_servers() {
-    let python = python_environment();
     let arms = arms_to_run();
-    // Both at once: these tests wait more than they work.
-    let outcomes = run_on_all(&python, &arms);
-    let [java, quoll] = &outcomes[..] else {
-        panic!("COMPAT_ARM is set, so Quoll was not compared with Java:\n{}", listing(&outcomes[0]));
-    };
+    let setups: Vec<Setup> = (0..)
+        .zip(&arms)
+        // The number keeps two runs on the same arm apart.
+        .map(|(number, &arm)| Setup { name: format!("{number}-{arm}"), members: vec![arm] })
+        .collect();
+    if let [only] = &setups[..] {
+        let outcomes = run_suite(&python_environment(), only, &[]);
+        panic!("COMPAT_ARM is set, so Quoll was not compared with Java:\n{}", listing(&outcomes));
+    }
+    same_outcomes(&setups);
+    assert_eq!(arms, Arm::both(), "COMPAT_ARM is set, so Quoll was not compared with Java");
+}
+
+#[test]
+fn every_test_of_kazoo_has_the_same_outcome_on_ensembles() {
+    use Arm::{Java, Quoll};
+    // Of the mixed one, the Quoll members are up first and have the higher numbers: one of them leads.
+    same_outcomes(
+        &[("java", [Java; 3]), ("quoll", [Quoll; 3]), ("mixed", [Java, Quoll, Quoll])]
+            .map(|(name, members)| Setup { name: format!("ensemble-{name}"), members: members.to_vec() }),
+    );
+}
+
+/// Runs the suite on all setups and asserts that the outcomes are those of the first.
+fn same_outcomes(setups: &[Setup]) {
+    let python = python_environment();
+    // All at once: these tests wait more than they work.
+    let outcomes = run_on_all(&python, setups);
+    let (java, others) = outcomes.split_first().expect("there is a reference");
     assert!(java.len() > 400, "kazoo has become a suite of only {} tests", java.len());
 
-    let mut differing: Vec<&String> =
-        java.keys().chain(quoll.keys()).filter(|name| java.get(*name) != quoll.get(*name)).collect();
+    let mut differing: Vec<&String> = others
+        .iter()
+        .flat_map(|other| java.keys().chain(other.keys()).filter(|name| java.get(*name) != other.get(*name)))
+        .collect();
     differing.sort();
     differing.dedup();
     if !differing.is_empty() {
         // Some of kazoo's tests depend on timing. A difference counts when it is there a second time, with
         // nothing else running.
         eprintln!("once more, for their outcomes differ: {differing:#?}");
-        let again: Vec<Outcomes> =
-            (0..).zip(&arms).map(|(number, &arm)| run_suite(&python, arm, number, &differing)).collect();
-        if let Some(difference) = readable_difference(&listing(&again[0]), &listing(&again[1])) {
-            panic!(
-                "outcomes on Quoll (+) differ from those on Java (-):\n{difference}\n{}",
-                where_logs_are()
-            );
+        let again: Vec<Outcomes> = setups.iter().map(|setup| run_suite(&python, setup, &differing)).collect();
+        for (setup, other) in setups.iter().zip(&again).skip(1) {
+            if let Some(difference) = readable_difference(&listing(&again[0]), &listing(other)) {
+                panic!(
+                    "outcomes on {} (+) differ from those on {} (-):\n{difference}\n{}",
+                    setup.name,
+                    setups[0].name,
+                    where_logs_are()
+                );
+            }
         }
     }
-    assert_eq!(arms, Arm::both(), "COMPAT_ARM is set, so Quoll was not compared with Java");
 }
 
 fn where_logs_are() -> String {
@@ -65,27 +101,30 @@ fn listing(outcomes: &Outcomes) -> String {
     outcomes.iter().map(|(name, outcome)| format!("{name}: {outcome}\n")).collect()
 }
 
-/// Runs the suite on all the arms at once.
-fn run_on_all(python: &Path, arms: &[Arm]) -> Vec<Outcomes> {
+/// Runs the suite on all the setups at once.
+fn run_on_all(python: &Path, setups: &[Setup]) -> Vec<Outcomes> {
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..)
-            .zip(arms)
-            .map(|(number, &arm)| scope.spawn(move || run_suite(python, arm, number, &[])))
-            .collect();
+        let running: Vec<_> =
+            setups.iter().map(|setup| scope.spawn(move || run_suite(python, setup, &[]))).collect();
         running.into_iter().map(|thread| thread.join().expect("the suite can be run")).collect()
     })
 }
 
-/// Runs the suite, or only the named tests, on one arm. `number` keeps two runs on the same arm apart.
-fn run_suite(python: &Path, arm: Arm, number: usize, only: &[&String]) -> Outcomes {
+/// Runs the suite, or only the named tests, on one setup.
+fn run_suite(python: &Path, setup: &Setup, only: &[&String]) -> Outcomes {
     let round = if only.is_empty() { "first" } else { "again" };
-    let dir = root().join("kazoo-run").join(format!("{number}-{arm}-{round}"));
+    let dir = root().join("kazoo-run").join(format!("{}-{round}", setup.name));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(dir.join("bin")).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
-    install_launcher(arm, &dir.join("bin/java"));
+    let (launcher, excluded) = match &setup.members[..] {
+        [arm] => (format!("java-{arm}.sh"), "kazoo-excluded.txt"),
+        _ => ("java-members.sh".to_owned(), "kazoo-excluded-ensemble.txt"),
+    };
+    install_launcher(&launcher, &dir.join("bin/java"));
     fs::write(dir.join("only.txt"), only.iter().map(|name| format!("{name}\n")).collect::<String>()).unwrap();
 
-    let ports = Ports::reserve();
+    // Kazoo's harness takes ten for each server.
+    let ports = Ports::reserve_blocks(setup.members.len() as u16);
     let mut command = Command::new(python.join("bin/python"));
     let search_path = format!("{}:{}", dir.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     command
@@ -94,20 +133,22 @@ fn run_suite(python: &Path, arm: Arm, number: usize, only: &[&String]) -> Outcom
         .env("PATH", search_path)
         .env("PYTHONPATH", crate_dir().join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("COMPAT_EXCLUDED", crate_dir().join("python/kazoo-excluded.txt"))
+        .env("COMPAT_EXCLUDED", crate_dir().join("python").join(excluded))
         .env("COMPAT_ONLY", dir.join("only.txt"))
         .env("COMPAT_OUTCOMES", dir.join("outcomes.txt"))
         .env("COMPAT_JAVA", which_java())
         .env("ZOOKEEPER_VERSION", upstream::VERSION)
         .env("ZOOKEEPER_CLASSPATH", upstream::classpath())
-        .env("ZOOKEEPER_CLUSTER_SIZE", "1")
+        .env("COMPAT_MEMBERS", setup.members.iter().map(Arm::to_string).collect::<Vec<_>>().join(","))
+        .env("COMPAT_LAUNCHERS", crate_dir().join("python"))
+        .env("ZOOKEEPER_CLUSTER_SIZE", setup.members.len().to_string())
         .env("ZOOKEEPER_PORT_OFFSET", ports.port(0).to_string())
         // Lets kazoo compare the server's version with the one it was promised.
         .env("CI", "true")
         .env_remove("ZOOKEEPER_PATH")
         .env_remove("ZOOKEEPER_JAAS_AUTH")
         .env_remove("ZOOKEEPER_OBSERVER_START_ID");
-    if arm == Arm::Quoll {
+    if setup.members.contains(&Arm::Quoll) {
         command.env("COMPAT_QUOLL", quoll::program());
     }
     let log_path = dir.join("log.txt");
@@ -116,27 +157,28 @@ fn run_suite(python: &Path, arm: Arm, number: usize, only: &[&String]) -> Outcom
     let status = process.wait(PATIENCE);
     drop(process);
 
+    let name = &setup.name;
     let said = || last_lines(&String::from_utf8_lossy(&fs::read(&log_path).unwrap_or_default()), 80);
     // 0: all passed, 1: some failed; anything else is no test run.
-    let code = status.unwrap_or_else(|| panic!("{arm}: no end after {PATIENCE:?}\n{}", said())).code();
-    assert!(matches!(code, Some(0 | 1)), "{arm}: pytest ended with {code:?}\n{}", said());
+    let code = status.unwrap_or_else(|| panic!("{name}: no end after {PATIENCE:?}\n{}", said())).code();
+    assert!(matches!(code, Some(0 | 1)), "{name}: pytest ended with {code:?}\n{}", said());
     let outcomes = fs::read_to_string(dir.join("outcomes.txt"))
-        .unwrap_or_else(|e| panic!("{arm}: no outcomes ({e})\n{}", said()));
+        .unwrap_or_else(|e| panic!("{name}: no outcomes ({e})\n{}", said()));
     outcomes
         .lines()
         .map(|line| {
-            let (name, outcome) = line.split_once('\t').expect("a name and an outcome");
+            let (test, outcome) = line.split_once('\t').expect("a name and an outcome");
             assert!(
                 !outcome.starts_with("skipped"),
-                "{arm}: {name} was skipped ({outcome}); list or enable it"
+                "{name}: {test} was skipped ({outcome}); list or enable it"
             );
-            (name.to_owned(), outcome.to_owned())
+            (test.to_owned(), outcome.to_owned())
         })
         .collect()
 }
 
-fn install_launcher(arm: Arm, path: &Path) {
-    let script = crate_dir().join(format!("python/java-{arm}.sh"));
+fn install_launcher(script: &str, path: &Path) {
+    let script = crate_dir().join("python").join(script);
     fs::copy(&script, path).unwrap_or_else(|e| panic!("cannot copy {}: {e}", script.display()));
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file's mode can be set");
 }

@@ -77,9 +77,8 @@ impl EnsembleBuilder {
             .prefix("quoll-ensemble-")
             .tempdir()
             .unwrap_or_else(|e| panic!("cannot create a temporary folder: {e}"));
-        let ports: Vec<Ports> =
-            (0..(self.members.len() * 3).div_ceil(10)).map(|_| Ports::reserve()).collect();
-        let port = |n: usize| ports[n / 10].port((n % 10) as u16);
+        let ports = Ports::reserve_blocks((self.members.len() * 3).div_ceil(10) as u16);
+        let port = |n: usize| ports.port(n as u16);
         let members: BTreeMap<Id, Member> = (0..)
             .zip(&self.members)
             .map(|(n, &(arm, observer))| {
@@ -136,7 +135,7 @@ pub struct Ensemble {
     keys: Vec<(String, String)>,
     properties: Vec<(String, String)>,
     scratch: Option<TempDir>,
-    _ports: Vec<Ports>,
+    _ports: Ports,
 }
 
 impl Ensemble {
