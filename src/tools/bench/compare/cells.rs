@@ -31,6 +31,11 @@ pub(super) enum Measure {
         /// sum of theirs.
         at_follower: bool,
     },
+    /// The leader of three goes: time until a survivor has served a write.
+    Takeover {
+        /// By SIGTERM; else by SIGKILL.
+        in_order: bool,
+    },
     /// Sessions held.
     Idle,
     /// Watches held.
@@ -135,6 +140,18 @@ pub(super) const CELLS: &[Cell] = &[
         "follower of 3: get, depth 16",
         Measure::Ensemble { workload: Get, clients: 32, depth: 16, at_follower: true },
         &[Throughput(8.0), Cpu(15.0)],
+    ),
+    cell(
+        "takeover",
+        "3 members: leader killed, ms until the next write",
+        Measure::Takeover { in_order: false },
+        &[Value(300.0)],
+    ),
+    cell(
+        "handover",
+        "3 members: leader stopped, ms until the next write",
+        Measure::Takeover { in_order: true },
+        &[Value(300.0)],
     ),
     cell("session", "idle session, bytes", Measure::Idle, &[Value(1500.0)]),
     cell("watch", "watch, bytes", Measure::Watches, &[Value(32.0)]),

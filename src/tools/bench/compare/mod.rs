@@ -12,6 +12,7 @@ mod million;
 mod results;
 mod server;
 mod table;
+mod takeover;
 
 use super::error::Error;
 use super::options::{CommonArgs, IdleArgs, SizeArgs, WatchesArgs, duration, in_range};
@@ -118,6 +119,14 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool, Error> {
         cells.iter().copied().filter(|cell| matches!(cell.measure, Measure::Ensemble { .. })).collect();
     if !ensembles.is_empty() {
         ensemble::run(args, &launch, &ensembles, &mut results)?;
+    }
+    for cell in &cells {
+        if let Measure::Takeover { in_order } = cell.measure {
+            for &arm in &args.arms {
+                let report = takeover::run(args, &launch, arm, in_order)?;
+                results.add(cell.name, arm, 0, report)?;
+            }
+        }
     }
     if cells.iter().any(|cell| matches!(cell.measure, Measure::Million)) {
         let wanted: Vec<&str> = cells

@@ -57,6 +57,7 @@ pub(super) struct Running {
     pub data_dir: PathBuf,
     child: Child,
     log: PathBuf,
+    config: PathBuf,
 }
 
 impl Launch {
@@ -154,7 +155,18 @@ impl Launch {
         }
         let config = folder.join("zoo.cfg");
         std::fs::write(&config, text).map_err(Error::io("writing zoo.cfg"))?;
-        let log = folder.join("output.log");
+        self.run(arm, config, address, data_dir)
+    }
+
+    /// Starts a process with a configuration that is there.
+    fn run(
+        &self,
+        arm: Arm,
+        config: PathBuf,
+        address: SocketAddr,
+        data_dir: PathBuf,
+    ) -> Result<Running, Error> {
+        let log = config.with_file_name("output.log");
         let output =
             File::options().create(true).append(true).open(&log).map_err(Error::io("creating a log"))?;
         let errors = output.try_clone().map_err(Error::io("creating a log"))?;
@@ -165,7 +177,14 @@ impl Launch {
             server: arm.to_string(),
             reason: format!("cannot run {}: {e}", command.get_program().to_string_lossy()),
         })?;
-        Ok(Running { arm, address, started, ready_after: Duration::ZERO, data_dir, child, log })
+        Ok(Running { arm, address, started, ready_after: Duration::ZERO, data_dir, child, log, config })
+    }
+
+    /// Starts a member again that has ended, on its own files.
+    pub fn restart(&self, member: &mut Running) -> Result<(), Error> {
+        let (config, data_dir) = (member.config.clone(), member.data_dir.clone());
+        *member = self.run(member.arm, config, member.address, data_dir)?;
+        member.wait_until_serving()
     }
 
     fn command(&self, arm: Arm) -> Command {
@@ -232,6 +251,18 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Sends a signal that ends the process.
+    pub fn end(&mut self, signal: Signal) -> Result<(), Error> {
+        kill_process(Pid::from_child(&self.child), signal)
+            .map_err(|e| self.failed(format!("cannot signal it: {e}")))
+    }
+
+    /// Waits for the end of a process that was told to end.
+    pub fn ended(&mut self) -> Result<(), Error> {
+        self.child.wait().map_err(Error::io("waiting for a server"))?;
+        Ok(())
     }
 
     /// Stops the server in order.
