@@ -15,7 +15,7 @@
 //!
 //! Start reading at [`Replay::run`].
 
-use crate::raw::{read_frame, session_passwd};
+use crate::raw::{four_letter_word, read_frame, session_passwd};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -160,6 +160,8 @@ struct Conn {
 /// A replay against one server, over all recordings that were made on one server.
 pub struct Replay {
     addr: SocketAddr,
+    /// Where the recorded members of an ensemble are here, by the port that the recording names.
+    members: HashMap<u16, SocketAddr>,
     /// Values learned so far.
     pub learned: Learned,
     /// Answers compared so far.
@@ -174,7 +176,14 @@ pub struct Replay {
 impl Replay {
     /// A replay against the server at `addr`, which must be fresh.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, learned: Learned::default(), compared: 0, after_set_acl: |_, _| {}, dribble: false }
+        let (members, learned) = (HashMap::new(), Learned::default());
+        Self { addr, members, learned, compared: 0, after_set_acl: |_, _| {}, dribble: false }
+    }
+
+    /// A replay against an ensemble, whose members are in the order of those recorded: their ports were 26201, 26202…
+    pub fn of_ensemble(members: &[SocketAddr]) -> Self {
+        let members = (26201..).zip(members.iter().copied()).collect::<HashMap<_, _>>();
+        Self { members: members.clone(), ..Self::new(members[&26201]) }
     }
 
     /// Replays one recording; answers every difference found, each with the line of the recording.
@@ -216,7 +225,10 @@ impl Replay {
         let id = v["conn"].as_u64().ok_or("no connection number")?;
         if kind == "open" {
             // Not connect_timeout: it reports a connection that the server closes at once as a failure.
-            let stream = TcpStream::connect(self.addr).map_err(|e| format!("connect: {e}"))?;
+            let recorded = v["to"].as_str().and_then(|to| to.rsplit(' ').next()?.parse::<u16>().ok());
+            self.await_same_zxid();
+            let addr = recorded.and_then(|port| self.members.get(&port)).unwrap_or(&self.addr);
+            let stream = TcpStream::connect(addr).map_err(|e| format!("connect: {e}"))?;
             let _ = stream.set_nodelay(true);
             stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(|e| e.to_string())?;
             conns.insert(id, Conn { stream, unsent: Vec::new(), is_4lw: false, closed_by_us: false });
@@ -280,6 +292,20 @@ impl Replay {
             _ => return Err(format!("a line of kind {kind} is not understood")),
         }
         Ok(())
+    }
+
+    /// Waits until the members of an ensemble that run have applied the same txns: a client that goes from one to the
+    /// next is turned away while the other one is behind.
+    fn await_same_zxid(&self) {
+        let began = Instant::now();
+        let differ = || {
+            let said = self.members.values().filter_map(|addr| four_letter_word(*addr, "srvr").ok());
+            let zxids = said.filter_map(|text| Some(text.split_once("Zxid: ")?.1.lines().next()?.to_owned()));
+            zxids.collect::<BTreeSet<_>>().len() > 1
+        };
+        while differ() && began.elapsed() < ANSWER_WAIT {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Replaces what the recorded client had learned from the recorded server.

@@ -263,8 +263,14 @@ pub struct ExpiryBucket<T> {
 /// What a server knows about sessions, by its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionsView {
-    /// Standalone servers and leaders expire sessions. Buckets in order of time, empty ones included.
-    Owner(Vec<ExpiryBucket<SessionId>>),
+    /// Standalone servers and leaders expire sessions. Buckets in order of time, empty ones included. `local` is there
+    /// when local sessions are on.
+    Owner {
+        /// Sessions of everybody.
+        global: Vec<ExpiryBucket<SessionId>>,
+        /// Those that only this server knows.
+        local: Option<Vec<ExpiryBucket<SessionId>>>,
+    },
     /// Learners know timeouts only. `local` is there when local sessions are on, with their buckets.
     Learner {
         /// Session and timeout in milliseconds.
@@ -276,7 +282,7 @@ pub enum SessionsView {
 
 impl Default for SessionsView {
     fn default() -> Self {
-        SessionsView::Owner(Vec::new())
+        SessionsView::Owner { global: Vec::new(), local: None }
     }
 }
 

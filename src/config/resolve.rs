@@ -88,6 +88,10 @@ pub struct EnsembleConfig {
     pub connect_retry_ms: u32,
     /// `leader.maxConcurrentSnapSyncs`; `None` is no limit.
     pub snapshot_syncs_max: Option<u32>,
+    /// `localSessionsEnabled`: a new session is known only to the server that serves it.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: it becomes known to all with its first ephemeral; otherwise that is refused.
+    pub local_session_upgrades: bool,
     /// `leaderServes`.
     pub leader_serves: bool,
     /// `tcpKeepAlive`.

@@ -29,6 +29,16 @@ pub struct MemberConfig {
     pub sync_from_log: bool,
     /// `leader.maxConcurrentSnapSyncs`; 0 or less is no limit.
     pub snapshot_syncs_max: i32,
+    /// What is different from other members in the role it gets.
+    pub roles: RoleOptions,
+}
+
+/// Settings of single roles. By default each role is as usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleOptions {
+    /// `readonlymode.enabled`: after so many ms without a leader it serves clients that accept a server which takes no
+    /// writes. `None`: it never does.
+    pub read_only_after_ms: Option<i64>,
 }
 
 impl MemberConfig {

@@ -210,6 +210,8 @@ pub enum Part {
     Standalone,
     /// It looks for a leader.
     Looking,
+    /// It looks for a leader, and meanwhile serves clients that accept a server which takes no writes.
+    ReadOnly,
     /// It is elected, or follows somebody who is, but does not serve yet.
     Joining {
         /// Who leads.
@@ -235,7 +237,7 @@ impl Part {
         matches!(self, Part::Following { .. } | Part::Observing { .. })
     }
 
-    /// Whether clients are served.
+    /// Whether clients are served, by whatever leave.
     pub fn serves(self) -> bool {
         !matches!(self, Part::Looking | Part::Joining { .. })
     }

@@ -119,9 +119,11 @@ impl Turn<'_> {
         match self.me.state {
             State::Leading(_) => self.lead(LeaderInput::Connected { link }),
             State::Learning { .. } => self.refuse(link),
-            State::Retiring | State::Looking if self.me.early.len() >= EARLY_LINKS_MAX => self.refuse(link),
+            State::Retiring | State::Looking { .. } if self.me.early.len() >= EARLY_LINKS_MAX => {
+                self.refuse(link)
+            }
             // It may have heard of the election's end before this member does.
-            State::Retiring | State::Looking => {
+            State::Retiring | State::Looking { .. } => {
                 self.me.early.insert(link, Vec::new());
             }
         }

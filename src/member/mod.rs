@@ -22,7 +22,7 @@ mod learning;
 #[cfg(test)]
 mod tests;
 
-pub use config::{MemberConfig, quorum};
+pub use config::{MemberConfig, RoleOptions, quorum};
 pub use io::{Input, Output, Part};
 
 use crate::{
@@ -81,7 +81,10 @@ enum State {
     /// A role is over; what is in flight has to come to rest.
     Retiring,
     /// The election runs.
-    Looking,
+    Looking {
+        /// When it begins to serve clients that need no leader, monotonic ms.
+        read_only_at_ms: Option<i64>,
+    },
     Leading(Box<Leader>),
     Learning {
         leader: ServerId,
@@ -203,7 +206,11 @@ impl Member {
         let e = self.ensemble.as_ref()?;
         let role = match &e.state {
             State::Retiring => None,
-            State::Looking => e.election.next_deadline_ms(),
+            State::Looking { read_only_at_ms } => {
+                let election = e.election.next_deadline_ms();
+                let read_only = read_only_at_ms.filter(|_| e.part == Part::Looking);
+                election.into_iter().chain(read_only).min()
+            }
             State::Leading(leader) => leader.next_deadline_ms(),
             State::Learning { learner, .. } => learner.next_deadline_ms(),
         };
@@ -318,7 +325,12 @@ impl Turn<'_> {
         let now_ms = self.now.mono_ms;
         match &self.me.state {
             State::Retiring => {}
-            State::Looking => self.elect(election::Input::Tick),
+            State::Looking { read_only_at_ms } => {
+                if read_only_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
+                    self.begin_read_only();
+                }
+                self.elect(election::Input::Tick);
+            }
             State::Leading(_) => self.lead(crate::zab::LeaderInput::Tick),
             State::Learning { .. } => self.learn_any(crate::zab::LearnerInput::Tick),
         }
@@ -378,7 +390,7 @@ impl Turn<'_> {
                 }
             }
             State::Learning { attempt, .. } => self.out.push(Output::DisconnectLeader { attempt }),
-            State::Retiring | State::Looking => {}
+            State::Retiring | State::Looking { .. } => {}
         }
         self.close_early("this member does not lead");
         if self.me.part.serves() {
@@ -392,11 +404,30 @@ impl Turn<'_> {
         // The tree holds all of it, so for a leader to come it is as good as committed: what is not will be cut off.
         let last = self.me.history.last();
         self.me.history.commit(last);
-        self.me.state = State::Looking;
+        let grace_ms = self.me.config.roles.read_only_after_ms;
+        let read_only_at_ms = grace_ms.map(|ms| self.now.mono_ms.saturating_add(ms));
+        self.me.state = State::Looking { read_only_at_ms };
         self.set_part(Part::Looking);
         let last = if self.me.untrusted { Zxid(-1) } else { last };
         let peer_epoch = i64::from(self.me.current.0);
         self.elect(election::Input::Look { last, peer_epoch });
+    }
+
+    /// Nobody leads for a while: clients that accept it are served from the tree as it is.
+    fn begin_read_only(&mut self) {
+        if self.me.part == Part::Looking {
+            self.pipeline.serve_read_only();
+            self.set_part(Part::ReadOnly);
+        }
+    }
+
+    /// Somebody leads: who was served without a leader has to come again.
+    fn end_read_only(&mut self) {
+        if self.me.part == Part::ReadOnly {
+            self.out.push(Output::CloseClients);
+            self.pipeline.retire();
+            self.set_part(Part::Looking);
+        }
     }
 
     fn elect(&mut self, input: election::Input) {
@@ -407,8 +438,12 @@ impl Turn<'_> {
                     self.out.push(Output::Notify { to, notification });
                 }
                 election::Output::Reconnect => self.out.push(Output::ConnectPeers),
-                election::Output::Decided(Role::Leader) => self.begin_to_lead(),
+                election::Output::Decided(Role::Leader) => {
+                    self.end_read_only();
+                    self.begin_to_lead();
+                }
                 election::Output::Decided(Role::Follower(leader) | Role::Observer(leader)) => {
+                    self.end_read_only();
                     self.begin_to_learn(leader);
                 }
             }

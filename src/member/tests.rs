@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     ops::OpsConfig,
-    pipeline::{Connect, PipelineConfig, ReaperConfig, Request},
+    pipeline::{Connect, LocalSessions, PipelineConfig, ReaperConfig, Request},
     tree::TreeOptions,
     types::{ConnId, OpCode, TxnFormat, members},
     zab::Sender,
@@ -30,6 +30,8 @@ struct Cluster {
     queue: VecDeque<(ServerId, Input)>,
     links: BTreeMap<LinkId, (ServerId, u64)>,
     next_link: u64,
+    /// Who has closed the connections of its clients.
+    closed: Vec<ServerId>,
 }
 
 fn config(me: ServerId, voters: i64) -> MemberConfig {
@@ -50,6 +52,7 @@ fn config(me: ServerId, voters: i64) -> MemberConfig {
         force_snapshot: false,
         sync_from_log: false,
         snapshot_syncs_max: 0,
+        roles: RoleOptions::default(),
     }
 }
 
@@ -62,6 +65,7 @@ fn pipeline_config(server: ServerId) -> PipelineConfig {
         reaper: ReaperConfig::default(),
         ops: OpsConfig::default(),
         txn_format: TxnFormat::default(),
+        local_sessions: LocalSessions::default(),
         throttled_op_wait_ms: 0,
     }
 }
@@ -84,7 +88,7 @@ impl Cluster {
             (id, node)
         });
         let nodes = nodes.collect();
-        Self { now, nodes, queue: VecDeque::new(), links: BTreeMap::new(), next_link: 1 }
+        Self { now, nodes, queue: VecDeque::new(), links: BTreeMap::new(), next_link: 1, closed: Vec::new() }
     }
 
     fn put(&mut self, to: i64, input: Input) {
@@ -175,11 +179,8 @@ impl Cluster {
                 let (learner, attempt) = self.links[&link];
                 self.queue.push_back((learner, Input::LeaderDown { attempt, why }));
             }
-            Output::ConnectPeers
-            | Output::StoreEpoch { .. }
-            | Output::CloseClients
-            | Output::Part(_)
-            | Output::Note { .. } => {}
+            Output::CloseClients => self.closed.push(id),
+            Output::ConnectPeers | Output::StoreEpoch { .. } | Output::Part(_) | Output::Note { .. } => {}
             Output::SendLog { .. }
             | Output::BeginSnapshot { .. }
             | Output::ProbeLog { .. }
@@ -346,4 +347,49 @@ fn log_entries_are_handed_out_only_once_they_are_in_the_history_that_learners_ar
     node.member.settle(now, &node.tree, &mut out);
     let batch = node.member.take_log().expect("a session is being created");
     assert_eq!(node.member.history().map(History::last), Some(batch.last));
+}
+
+#[test]
+fn a_member_without_a_quorum_serves_readers_until_somebody_leads_and_closes_them_then() {
+    let mut c = Cluster::new(3);
+    for (id, node) in &mut c.nodes {
+        let mut config = config(*id, 3);
+        config.roles.read_only_after_ms = Some(2000);
+        let pipeline = PipelineConfig { local_sessions: LocalSessions::Stay, ..pipeline_config(*id) };
+        node.member = Member::new(config, pipeline, &[], Zxid::ZERO, None, None, c.now);
+        node.up = *id == ServerId(1);
+    }
+    c.pass(1000);
+    assert_eq!(c.part(1), Part::Looking);
+    c.pass(2000);
+    assert_eq!(c.part(1), Part::ReadOnly);
+    c.put(
+        1,
+        Input::Pipeline(pipeline::Input::Connect(Connect {
+            conn: conn(1),
+            timeout_ms: 10_000,
+            session: SessionId::NONE,
+            password: Bytes::from_static(&[0; 16]),
+            last_zxid_seen: Zxid::ZERO,
+            read_only: true,
+            has_read_only_byte: true,
+        })),
+    );
+    assert_eq!(c.nodes[&ServerId(1)].answered[&conn(1)], 1);
+    assert_eq!(c.nodes[&ServerId(1)].member.pipeline().sessions().local_len(), 1);
+    assert!(c.nodes[&ServerId(1)].tree.lookup("/zookeeper/config").is_some_and(|n| n.data().is_some()));
+    c.nodes.get_mut(&ServerId(2)).expect("known").up = true;
+    c.closed.clear();
+    c.pass(3000);
+    assert!(c.part(1).serves() && c.part(1) != Part::ReadOnly, "{:?}", c.part(1));
+    assert_eq!(c.closed, [ServerId(1)], "its clients had to come again, once");
+    assert_eq!(c.nodes[&ServerId(1)].member.pipeline().sessions().len(), 0);
+    // And back.
+    let leader = if c.part(1) == Part::Leading { 1 } else { 2 };
+    let other = 3 - leader;
+    c.kill(leader);
+    c.pass(1000);
+    assert_eq!(c.part(other), Part::Looking);
+    c.pass(2500);
+    assert_eq!(c.part(other), Part::ReadOnly);
 }

@@ -105,10 +105,14 @@ pub enum ToCore {
 /// What the core knows and others show.
 #[derive(Clone, Debug, Default)]
 pub struct CoreReport {
-    /// Sessions.
+    /// Sessions that all servers know.
     pub sessions: usize,
-    /// When they expire, monotonic ms, in order.
+    /// Those that only this server knows.
+    pub local_sessions: usize,
+    /// When the former expire, monotonic ms, in order.
     pub deadlines: Vec<(i64, Vec<SessionId>)>,
+    /// When the latter do; `None` when there can be none.
+    pub local_deadlines: Option<Vec<(i64, Vec<SessionId>)>>,
     /// What the pipeline has counted.
     pub counts: PipelineCounts,
     /// All sessions and their timeouts in ms, when the server does not expire them.

@@ -92,6 +92,7 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         running: part.serves(),
         mode: match part {
             Part::Standalone | Part::Looking | Part::Joining { .. } => Mode::Standalone,
+            Part::ReadOnly => Mode::ReadOnly,
             Part::Leading => Mode::Leader,
             Part::Following { .. } => Mode::Follower,
             Part::Observing { .. } => Mode::Observer,
@@ -136,6 +137,7 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
     view.outstanding_requests = shared.under_way.requests.load(Ordering::Relaxed).max(0) as u64;
     view.uptime_ms = shared.clock.mono_ms() as u64;
     view.global_sessions = core.sessions as u64;
+    view.local_sessions = core.local_sessions as u64;
     view.learners = core.learners.map(|learners| LearnersView {
         connected: learners.all,
         synced_followers: learners.synced_followers,
@@ -146,6 +148,9 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
     view.connection_drop_probability = shared.bucket.lock().drop_probability();
     view.auth_failures = shared.auth_failures.load(Ordering::Relaxed);
     view.settings = shared.host.settings();
+    if let (Mode::ReadOnly, Some(ensemble)) = (view.mode, &mut view.settings.ensemble) {
+        ensemble.membership = None;
+    }
     (view.open_files, view.open_files_max) = shared.host.open_files();
     {
         let tree = shared.tree.read();
@@ -172,20 +177,18 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         view.environment = shared.host.environment();
     }
     if needs(ViewPart::Sessions) {
+        let buckets = |deadlines: Vec<(i64, Vec<SessionId>)>| -> Vec<_> {
+            let bucket =
+                |(mono_ms, members)| ExpiryBucket { expires_ms: shared.clock.to_wall_ms(mono_ms), members };
+            deadlines.into_iter().map(bucket).collect()
+        };
+        let local = core.local_deadlines.map(buckets);
         view.sessions = match core.learned {
             Some(sessions) => SessionsView::Learner {
                 global: sessions.into_iter().map(|(id, ms)| (id, u32::try_from(ms).unwrap_or(0))).collect(),
-                local: None,
+                local,
             },
-            None => SessionsView::Owner(
-                core.deadlines
-                    .into_iter()
-                    .map(|(mono_ms, members)| ExpiryBucket {
-                        expires_ms: shared.clock.to_wall_ms(mono_ms),
-                        members,
-                    })
-                    .collect(),
-            ),
+            None => SessionsView::Owner { global: buckets(core.deadlines), local },
         };
     }
     if needs(ViewPart::ConnectionExpiry) {

@@ -1,7 +1,7 @@
 use super::{fatal, log::ToLog, outgoing::Outgoing, peers::Peers, snapshot::Snapshots};
 use crate::{
     admin::metrics::{Counter, KeyedCounter, Shard, Summary},
-    member::{Input as MemberInput, Member, Output},
+    member::{Input as MemberInput, Member, Output, Part},
     net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
     ops::QuotaNote,
     pipeline::{Deliveries, Now, PipelineCounts},
@@ -238,10 +238,14 @@ impl Core {
         let sessions = self.member.pipeline().sessions();
         let part = self.member.part();
         CoreReport {
-            sessions: sessions.len(),
+            sessions: sessions.len() - sessions.local_len(),
+            local_sessions: sessions.local_len(),
             deadlines: sessions.by_deadline().into_iter().collect(),
+            local_deadlines: (self.member.pipeline().has_local_sessions())
+                .then(|| sessions.local_by_deadline().into_iter().collect()),
             counts: self.member.pipeline().counts(),
-            learned: part.learns().then(|| self.member.pipeline().global_sessions()),
+            learned: (part.learns() || part == Part::ReadOnly)
+                .then(|| self.member.pipeline().global_sessions()),
             learners: self.member.leader().map(super::ensemble::learner_counts),
         }
     }

@@ -67,6 +67,13 @@ impl Core {
                 match part {
                     Part::Standalone => {}
                     Part::Looking => info!("looking for a leader"),
+                    Part::ReadOnly if self.member.pipeline().has_local_sessions() => {
+                        info!("without a leader for a while: serving clients that accept a read-only server");
+                    }
+                    Part::ReadOnly => info!(
+                        "without a leader for a while, but read-only clients cannot be served: their sessions need \
+                         localSessionsEnabled=true"
+                    ),
                     Part::Joining { leader } => info!(leader = leader.0, "elected"),
                     Part::Leading => info!(epoch = self.epoch(), "leading, and serving clients"),
                     Part::Following { leader } => {

@@ -157,7 +157,7 @@ impl Server {
             settings: NetSettings::new(&config),
             ops: pipeline_config.ops.clone(),
             door: Door::new(connection.per_ip_max, connection.total_max),
-            bucket: Mutex::new(Bucket::new(connection.throttle, clock.mono_ms())),
+            bucket: Mutex::new(Bucket::new(options::throttle(&config, ensemble.as_ref()), clock.mono_ms())),
             under_way: UnderWay::default(),
             metrics,
             auth_failures: AtomicU64::new(0),

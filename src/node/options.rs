@@ -2,10 +2,10 @@
 
 use crate::{
     auth,
-    config::{DigestAlgorithm, EnsembleConfig, ServerConfig, SnapshotCompression},
-    member::MemberConfig,
+    config::{ConnectionThrottleConfig, DigestAlgorithm, EnsembleConfig, ServerConfig, SnapshotCompression},
+    member::{MemberConfig, RoleOptions},
     ops::OpsConfig,
-    pipeline::{PipelineConfig, ReaperConfig},
+    pipeline::{LocalSessions, PipelineConfig, ReaperConfig},
     storage::{Compression, StorageOptions},
     tree::TreeOptions,
     types::{OwnerRules, ServerId, TxnFormat},
@@ -15,6 +15,9 @@ use std::thread;
 
 /// The number of a server that has none: the highest byte of its sessions.
 const STANDALONE: ServerId = ServerId(1);
+
+/// The shortest time without a leader after which a read-only server begins, ms. Upstream's.
+const READ_ONLY_AFTER_MS: i64 = 2000;
 
 /// More workers than this have not been seen to help.
 const WORKERS_MAX: usize = 64;
@@ -72,6 +75,14 @@ pub(super) fn storage(config: &ServerConfig) -> StorageOptions {
     }
 }
 
+/// The rate of new sessions. Those that are known only here have their own weight.
+pub(super) fn throttle(config: &ServerConfig, ensemble: Option<&EnsembleConfig>) -> ConnectionThrottleConfig {
+    let throttle = config.connection.throttle;
+    let local = ensemble.is_some_and(|e| e.local_sessions);
+    let weight = if local { throttle.local_session_weight } else { throttle.global_session_weight };
+    ConnectionThrottleConfig { global_session_weight: weight, ..throttle }
+}
+
 /// What the member of an ensemble has to know.
 pub(super) fn member(config: &ServerConfig, ensemble: &EnsembleConfig) -> MemberConfig {
     MemberConfig {
@@ -86,6 +97,12 @@ pub(super) fn member(config: &ServerConfig, ensemble: &EnsembleConfig) -> Member
         force_snapshot: ensemble.force_snapshot,
         sync_from_log: config.storage.snapshot_size_factor >= 0.0,
         snapshot_syncs_max: ensemble.snapshot_syncs_max.map_or(0, saturating),
+        roles: RoleOptions {
+            read_only_after_ms: config
+                .request
+                .read_only_mode_enabled
+                .then(|| i64::from(config.session.tick_time_ms).max(READ_ONLY_AFTER_MS)),
+        },
     }
 }
 
@@ -103,6 +120,11 @@ pub(super) fn pipeline(config: &ServerConfig, ensemble: Option<&EnsembleConfig>)
         },
         ops: ops(config),
         txn_format: txn_format(config),
+        local_sessions: match ensemble {
+            Some(e) if e.local_sessions && e.local_session_upgrades => LocalSessions::Upgrade,
+            Some(e) if e.local_sessions => LocalSessions::Stay,
+            _ => LocalSessions::Off,
+        },
         throttled_op_wait_ms: i64::from(config.request.throttled_op_wait_time_ms),
     }
 }

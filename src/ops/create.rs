@@ -33,6 +33,14 @@ impl<'a> Request<'a> {
     }
 }
 
+impl Request<'_> {
+    /// Whether the znode is to end with its session.
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self.kind, OpCode::Create | OpCode::Create2)
+            && CreateMode::from_flags(self.flags).is_some_and(CreateMode::is_ephemeral)
+    }
+}
+
 /// Whether a TTL goes with a mode.
 pub(super) fn ttl_fits(mode: CreateMode, ttl_ms: i64) -> bool {
     if mode.is_ttl() { (1..=TTL_MS_MAX).contains(&ttl_ms) } else { ttl_ms < 0 }

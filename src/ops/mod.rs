@@ -52,8 +52,8 @@ mod tests;
 pub use cache::{CacheStats, ResponseCache};
 pub use outstanding::Outstanding;
 pub use prepare::{
-    PrepareCx, Prepared, SessionView, is_readable, prepare, prepare_close_session, prepare_create_session,
-    prepare_delete_container,
+    PrepareCx, Prepared, SessionView, creates_ephemeral, is_readable, prepare, prepare_close_session,
+    prepare_create_session, prepare_delete_container,
 };
 pub use quota::QuotaNote;
 pub use reply::write_reply;

@@ -92,6 +92,10 @@ impl SubRequest<'_> {
         matches!(self, SubRequest::GetData(_) | SubRequest::GetChildren(_))
     }
 
+    pub fn is_ephemeral_create(&self) -> bool {
+        matches!(self, SubRequest::Create(request) if request.is_ephemeral())
+    }
+
     fn has_path(&self) -> bool {
         match self {
             SubRequest::Create(r) => r.path.is_some(),

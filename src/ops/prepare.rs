@@ -153,6 +153,19 @@ pub fn is_readable(op: OpCode, body: &Bytes, config: &OpsConfig) -> bool {
     }
 }
 
+/// Whether a write makes a znode that ends with its session. `false` for what cannot be decoded.
+///
+/// Upstream counterpart: `QuorumZooKeeperServer.checkUpgradeSession`.
+pub fn creates_ephemeral(op: OpCode, body: &Bytes, config: &OpsConfig) -> bool {
+    match op {
+        OpCode::Create | OpCode::Create2 => decode::<quoll_jute::client::CreateRequest<'_>>(body, config)
+            .is_ok_and(|request| create::Request::new(op, request).is_ephemeral()),
+        OpCode::Multi => multi::decode(body, config.limits)
+            .is_ok_and(|subs| subs.iter().any(multi::SubRequest::is_ephemeral_create)),
+        _ => false,
+    }
+}
+
 /// The txn that begins the session `cx.session`.
 pub fn prepare_create_session(cx: &mut PrepareCx<'_>, timeout_ms: i32) -> Prepared {
     let body = TxnBody::CreateSession { timeout_ms };

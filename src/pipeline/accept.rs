@@ -2,7 +2,7 @@
 
 use super::{
     Connect, InFlight, Input, Now, Origin, Pipeline, QUOTA_NOTES_MAX, Reattach, Request, TOUCH_FLUSH_MS,
-    Waiting, role::Role,
+    Waiting, local::is_refused_read_only, role::Role,
 };
 use crate::{
     ops::{self, PrepareCx, Prepared, SessionView},
@@ -13,11 +13,18 @@ use crate::{
 
 /// Whether the session of the request may write, found out beforehand: the checks of an operation ask for it in their
 /// own order, and for each operation of a multi.
-struct Checked(Result<(), ErrorCode>);
+struct Checked {
+    check: Result<(), ErrorCode>,
+    check_global: Result<(), ErrorCode>,
+}
 
 impl SessionView for Checked {
     fn check(&self, _session: SessionId) -> Result<(), ErrorCode> {
-        self.0
+        self.check
+    }
+
+    fn check_global(&self, _session: SessionId) -> Result<(), ErrorCode> {
+        self.check_global
     }
 }
 
@@ -28,12 +35,14 @@ pub(super) struct Asked<'a> {
     pub(super) ids: &'a [Id],
     /// Whether the session may write.
     pub(super) check: Result<(), ErrorCode>,
+    /// Whether it may have ephemerals.
+    pub(super) check_global: Result<(), ErrorCode>,
     pub(super) origin: Origin,
 }
 
 impl Asked<'_> {
-    fn by_server(session: SessionId, origin: Origin) -> Self {
-        Self { session, cxid: 0, ids: &[], check: Ok(()), origin }
+    pub(super) fn by_server(session: SessionId, origin: Origin) -> Self {
+        Self { session, cxid: 0, ids: &[], check: Ok(()), check_global: Ok(()), origin }
     }
 }
 
@@ -95,6 +104,10 @@ impl Pipeline {
 
     /// A client of this server was heard from. A learner tells its leader.
     fn touch(&mut self, session: SessionId, heard_ms: i64) {
+        if self.sessions.is_local(session) {
+            self.sessions.touch(session, heard_ms);
+            return;
+        }
         match &mut self.role {
             Role::Leading(_) => {
                 self.sessions.touch(session, heard_ms);
@@ -110,17 +123,23 @@ impl Pipeline {
 
     fn connect(&mut self, now: Now, tree: &Tree, c: Connect) {
         let Connect { conn, has_read_only_byte, .. } = c;
-        if !self.serves() || c.last_zxid_seen > tree.last_zxid() {
+        if !self.serves()
+            || c.last_zxid_seen > tree.last_zxid()
+            || self.is_read_only() && !self.accepts_read_only(&c)
+        {
             self.ready.push_back(Waiting::Close { conn });
             return;
         }
         let timeout_ms =
             c.timeout_ms.clamp(self.config.session_timeout_min_ms, self.config.session_timeout_max_ms);
+        if c.session == SessionId::NONE && self.has_local_sessions() {
+            self.begin_local(now, conn, timeout_ms, has_read_only_byte);
+            return;
+        }
         if c.session == SessionId::NONE {
             // A number that is in use came from a server of another kind, or by another reckoning.
             let free = |id: &SessionId| self.sessions.state(*id) == SessionState::Unknown;
             let Some(session) = self.ids.find(free) else { return };
-            // A local session would begin here, without a txn.
             self.sessions.add(session, timeout_ms, now.mono_ms);
             self.sessions.set_holder(session, Holder::Conn(conn));
             let origin = Origin::Connect { conn, timeout_ms, has_read_only_byte };
@@ -139,12 +158,17 @@ impl Pipeline {
             return;
         }
         let reattach = Reattach { conn, session: c.session, timeout_ms, has_read_only_byte };
-        if let Role::Learning(learning) = &mut self.role {
+        let open = matches!(self.sessions.state(c.session), SessionState::Open { .. });
+        if let Role::Learning(learning) = &mut self.role
+            && !(open && self.sessions.is_local(c.session))
+        {
             learning.revalidate(reattach);
             // What the old connection sends from now on would come to the leader behind the question.
             self.move_to(c.session, Holder::Conn(conn));
-        } else if matches!(self.sessions.state(c.session), SessionState::Open { .. }) {
+        } else if open {
             self.take_up(now, reattach);
+        } else if self.is_read_only() {
+            self.ready.push_back(Waiting::Refuse { conn, has_read_only_byte });
         } else if self.has_peers() {
             self.refuse_here(now, tree, reattach);
         } else {
@@ -198,6 +222,11 @@ impl Pipeline {
             self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::ThrottledOp });
             return;
         }
+        if self.is_read_only() && is_refused_read_only(request.op) {
+            let Request { conn, session, xid, .. } = request;
+            self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::NotReadOnly });
+            return;
+        }
         if request.op == OpCode::Sync && self.has_peers() {
             self.begin_sync(now, tree, request);
             return;
@@ -214,12 +243,24 @@ impl Pipeline {
             return;
         }
         let (session, closes) = (request.session, request.op == OpCode::CloseSession);
+        let (conn, xid) = (request.conn, request.xid);
+        if closes && self.sessions.is_local(session) {
+            self.sessions.set_closing(session);
+            self.wait(session, Waiting::EndLocal { conn, xid, session });
+            return;
+        }
+        let upgraded = self.upgrade_for(now, tree, &request);
         if let Role::Learning(learning) = &mut self.role {
-            learning.forward(request);
+            let origin = match upgraded {
+                Ok(()) => Origin::Client { conn, xid },
+                Err(_) => Origin::NotUpgraded { conn, xid },
+            };
+            learning.forward(request, origin);
         } else {
-            let Request { conn, session, xid, op, body, ids, .. } = request;
+            let Request { op, body, ids, .. } = request;
+            let (check, check_global) = (Ok(()), upgraded);
             let origin = Origin::Client { conn, xid };
-            let asked = Asked { session, cxid: xid, ids: &ids, check: Ok(()), origin };
+            let asked = Asked { session, cxid: xid, ids: &ids, check, check_global, origin };
             self.propose(now, tree, asked, |cx| Some(ops::prepare(cx, op, &body)));
         }
         if closes {
@@ -235,16 +276,21 @@ impl Pipeline {
             && !matches!(request.op, OpCode::Ping | OpCode::CloseSession)
     }
 
-    /// Whoever proposes ends what has had its time. A learner leaves that to its leader.
+    /// Whoever proposes ends what has had its time. A learner leaves that to its leader, except for the sessions that
+    /// only it knows.
     fn tick(&mut self, now: Now, tree: &Tree) {
-        if !matches!(self.role, Role::Leading(_)) {
-            return;
-        }
         for session in self.sessions.expire(now.mono_ms - TOUCH_FLUSH_MS) {
             self.counts.sessions_expired += 1;
+            if self.sessions.is_local(session) {
+                self.end_local(session);
+                continue;
+            }
             self.propose(now, tree, Asked::by_server(session, Origin::Elsewhere), |cx| {
                 Some(ops::prepare_close_session(cx))
             });
+        }
+        if !matches!(self.role, Role::Leading(_)) {
+            return;
         }
         for path in self.reaper.due(now, tree) {
             // What has children or is gone by now is left alone.
@@ -280,7 +326,7 @@ impl Pipeline {
         asked: Asked<'_>,
         prepare: impl FnOnce(&mut PrepareCx<'_>) -> Option<Prepared>,
     ) {
-        let Asked { session, cxid, ids, check, origin } = asked;
+        let Asked { session, cxid, ids, check, check_global, origin } = asked;
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.exhausted() {
             return;
@@ -294,7 +340,7 @@ impl Pipeline {
             zxid: broadcast.proposed().next(),
             time_ms: now.wall_ms,
             config: &self.config.ops,
-            sessions: &Checked(check),
+            sessions: &Checked { check, check_global },
         });
         let Some(prepared) = prepared else { return };
         if let Some(note) = prepared.note

@@ -97,18 +97,30 @@ impl Pipeline {
         }
         match origin {
             Origin::Elsewhere => {}
-            Origin::Connect { conn, timeout_ms, has_read_only_byte } => {
-                if matches!(txn.body, TxnBody::CreateSession { .. }) {
-                    established(out, conn, session, timeout_ms, has_read_only_byte, zxid);
-                } else {
-                    self.sessions.remove(session);
-                    refused(out, conn, has_read_only_byte, zxid);
+            Origin::Upgrade => {
+                if !matches!(txn.body, TxnBody::CreateSession { .. }) {
+                    closed = self.sessions.remove(session);
                 }
             }
-            Origin::Client { conn, .. } if is_moved(&txn.body) => {
+            Origin::Connect { conn, timeout_ms, has_read_only_byte } => {
+                if matches!(txn.body, TxnBody::CreateSession { .. }) {
+                    let read_only = has_read_only_byte.then_some(false);
+                    established(out, conn, session, timeout_ms, read_only, zxid);
+                } else {
+                    self.sessions.remove(session);
+                    refused(out, conn, has_read_only_byte.then_some(false), zxid);
+                }
+            }
+            Origin::Client { conn, .. } | Origin::NotUpgraded { conn, .. } if is_moved(&txn.body) => {
                 out.push(conn, 0, zxid, Then::Close, |_| {});
             }
-            Origin::Client { conn, xid } => {
+            Origin::NotUpgraded { conn, xid } if matches!(txn.body, TxnBody::One(SubTxn::Error { .. })) => {
+                let err = ErrorCode::EphemeralOnLocalSession.code();
+                out.push(conn, 1, zxid, Then::Nothing, |bytes| {
+                    write_reply_frame(bytes, xid, zxid, err, |_| {})
+                });
+            }
+            Origin::Client { conn, xid } | Origin::NotUpgraded { conn, xid } => {
                 out.push(conn, 1, zxid, Then::Nothing, |bytes| {
                     write_result_frame(bytes, xid, zxid, |body| ops::write_reply(&txn.body, &applied, body));
                 });
@@ -131,10 +143,16 @@ impl Pipeline {
         match waiting {
             Waiting::Read(request) | Waiting::Sync(request) => self.read(&request, tree, watches, out),
             Waiting::Reattach(Reattach { conn, session, timeout_ms, has_read_only_byte }) => {
-                established(out, conn, session, timeout_ms, has_read_only_byte, tree.last_zxid());
+                let read_only = has_read_only_byte.then_some(self.is_read_only());
+                established(out, conn, session, timeout_ms, read_only, tree.last_zxid());
             }
             Waiting::Refuse { conn, has_read_only_byte } => {
-                refused(out, conn, has_read_only_byte, tree.last_zxid());
+                refused(out, conn, has_read_only_byte.then_some(self.is_read_only()), tree.last_zxid());
+            }
+            Waiting::EndLocal { conn, xid, session } => {
+                self.sessions.remove(session);
+                let zxid = tree.last_zxid();
+                out.push(conn, 1, zxid, Then::Close, |bytes| write_reply_frame(bytes, xid, zxid, 0, |_| {}));
             }
             Waiting::Refused { conn, xid, error } => {
                 let (zxid, err) = (tree.last_zxid(), error.code());
@@ -181,18 +199,16 @@ fn established(
     conn: ConnId,
     session: SessionId,
     timeout_ms: i32,
-    has_read_only_byte: bool,
+    read_only: Option<bool>,
     zxid: Zxid,
 ) {
     out.push(conn, 0, zxid, Then::Established { session, timeout_ms }, |bytes| {
-        let read_only = has_read_only_byte.then_some(false);
         write_connect_frame(bytes, timeout_ms, session, &password(session), read_only);
     });
 }
 
-fn refused(out: &mut Deliveries, conn: ConnId, has_read_only_byte: bool, zxid: Zxid) {
+fn refused(out: &mut Deliveries, conn: ConnId, read_only: Option<bool>, zxid: Zxid) {
     out.push(conn, 0, zxid, Then::Close, |bytes| {
-        let read_only = has_read_only_byte.then_some(false);
         write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
     });
 }

@@ -20,8 +20,25 @@ pub struct PipelineConfig {
     pub ops: OpsConfig,
     /// How txns are written.
     pub txn_format: TxnFormat,
+    /// Sessions that only the server knows which serves them. A server that is alone has none.
+    pub local_sessions: LocalSessions,
     /// `throttled_op_wait_time`, ms: what waited longer for its turn is not executed; 0 is off.
     pub throttled_op_wait_ms: i64,
+}
+
+/// `localSessionsEnabled` and `localSessionsUpgradingEnabled`: whether a new session begins without a txn, known only
+/// to the server that serves it, and what becomes of it when it creates an ephemeral znode.
+///
+/// Upstream counterpart: `UpgradeableSessionTracker`, `QuorumZooKeeperServer.checkUpgradeSession`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocalSessions {
+    /// Every session is known everywhere.
+    #[default]
+    Off,
+    /// They begin as local ones and stay so: they cannot have ephemerals.
+    Stay,
+    /// They begin as local ones; the first ephemeral makes them known everywhere.
+    Upgrade,
 }
 
 /// When containers and TTL znodes are looked after. Upstream counterpart: `ContainerManager`.

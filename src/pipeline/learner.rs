@@ -84,7 +84,7 @@ impl Learning {
         std::mem::take(&mut self.out)
     }
 
-    /// Asks for the session of a new client. A session of this server alone would not need to.
+    /// Asks for the session of a new client, or for one that was known only here.
     pub(super) fn create_session(&mut self, session: SessionId, timeout_ms: i32, origin: Origin) {
         let op = OpCode::CreateSession;
         let body = Bytes::copy_from_slice(&timeout_ms.to_be_bytes());
@@ -93,10 +93,9 @@ impl Learning {
     }
 
     /// Hands a client's write to the leader.
-    pub(super) fn forward(&mut self, request: Request) {
-        let Request { conn, session, xid, op, body, ids, .. } = request;
+    pub(super) fn forward(&mut self, request: Request, origin: Origin) {
+        let Request { session, xid, op, body, ids, .. } = request;
         self.hand_up(session, xid, op, body, &ids);
-        let origin = Origin::Client { conn, xid };
         self.expect(session, Asked { cxid: xid, op, origin, behind: Vec::new() });
     }
 

@@ -23,6 +23,7 @@ mod config;
 mod fault;
 mod io;
 mod learner;
+mod local;
 mod log;
 mod reaper;
 mod remote;
@@ -34,7 +35,7 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
-pub use config::{PipelineConfig, ReaperConfig};
+pub use config::{LocalSessions, PipelineConfig, ReaperConfig};
 pub use fault::PipelineFault;
 pub use io::{
     Connect, Deliveries, Delivery, Input, Now, Request, Then, ToLeader, ToLearner, WorkerDeliveries,
@@ -81,6 +82,11 @@ enum Origin {
     Connect { conn: ConnId, timeout_ms: i32, has_read_only_byte: bool },
     /// A client's request.
     Client { conn: ConnId, xid: i32 },
+    /// A client's request that a session known only here may not make. The leader does not know the session and says
+    /// that it has expired; the client is told the true reason.
+    NotUpgraded { conn: ConnId, xid: i32 },
+    /// A session of this server that becomes one of the whole ensemble.
+    Upgrade,
     /// The server itself, or a client of another server, which answers it.
     Elsewhere,
 }
@@ -94,8 +100,10 @@ enum Waiting {
     Sync(Request),
     /// A request that is not executed: its session's end had begun, or it waited too long.
     Refused { conn: ConnId, xid: i32, error: ErrorCode },
-    /// A session taken up by a new connection.
+    /// A session taken up by a new connection, or a local one that begins.
     Reattach(Reattach),
+    /// The end of a local session, by wish.
+    EndLocal { conn: ConnId, xid: i32, session: SessionId },
     /// A session that cannot be taken up.
     Refuse { conn: ConnId, has_read_only_byte: bool },
     /// A connection that is to be closed without a word.
@@ -132,6 +140,8 @@ pub struct PipelineCounts {
 pub struct Pipeline {
     config: PipelineConfig,
     ids: SessionIds,
+    /// Numbers of sessions without a txn: they cannot be reckoned from zxids.
+    local_ids: SessionIds,
     sessions: SessionTracker,
     role: Role,
     /// The last zxid known to be on stable storage.
@@ -167,6 +177,7 @@ impl Pipeline {
     fn with_role(config: PipelineConfig, role: Role, last: Zxid, now: Now) -> Self {
         Self {
             ids: SessionIds::new(config.server, now.wall_ms),
+            local_ids: SessionIds::new(config.server, now.wall_ms),
             sessions: SessionTracker::without_time(config.tick_ms),
             role,
             durable: last,
@@ -190,6 +201,7 @@ impl Pipeline {
     fn avoid(&mut self, sessions: &[(SessionId, i32)]) {
         for (session, _) in sessions {
             self.ids.avoid(*session);
+            self.local_ids.avoid(*session);
         }
     }
 

@@ -185,7 +185,9 @@ impl Pipeline {
         timeout_ms: i32,
     ) {
         let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role else { return };
-        if !matches!(self.sessions.state(session), SessionState::Open { .. }) {
+        let open = matches!(self.sessions.state(session), SessionState::Open { .. });
+        // One that only this server knows cannot move.
+        if !open || self.sessions.is_local(session) {
             self.sync_by(now, tree, Syncing::RefusedAt(link, session));
             return;
         }
@@ -200,7 +202,10 @@ impl Pipeline {
             return;
         }
         let zab::Request { session, cxid, op, body, ids } = request;
-        let asked = |check| Asked { session, cxid, ids: &ids, check, origin: Origin::Elsewhere };
+        let asked = |check| {
+            let (check_global, origin) = (check, Origin::Elsewhere);
+            Asked { session, cxid, ids: &ids, check, check_global, origin }
+        };
         match OpCode::from_code(op) {
             Some(OpCode::Sync) => {
                 // Who holds the session does not matter to a sync, as upstream.
@@ -232,8 +237,11 @@ impl Pipeline {
                 self.sessions.set_closing(session);
             }
             Some(op) if ops::is_write(op) => {
-                let check = self.sessions.hold(session, Holder::Link(link), now.mono_ms);
-                self.propose(now, tree, asked(check), |cx| Some(ops::prepare(cx, op, &body)));
+                let global = self.sessions.hold(session, Holder::Link(link), now.mono_ms);
+                // A session that nobody has heard of may be one that only the learner knows.
+                let check = if self.may_be_local_elsewhere(session) { Ok(()) } else { global };
+                let asked = Asked { check_global: global, ..asked(check) };
+                self.propose(now, tree, asked, |cx| Some(ops::prepare(cx, op, &body)));
             }
             _ => self.propose(now, tree, asked(Ok(())), |_| Some(failure(ErrorCode::Unimplemented))),
         }

@@ -26,6 +26,8 @@ pub(super) enum Role {
     Waiting {
         /// The last txn in the log or on its way there.
         last: Zxid,
+        /// Clients that accept it are served from the tree as it is.
+        read_only: bool,
     },
     /// It proposes.
     Leading(Leading),
@@ -74,7 +76,7 @@ pub(super) fn tracker(tick_ms: i64, sessions: &[(SessionId, i32)], now: Option<N
 impl Pipeline {
     /// A member of an ensemble that has no leader yet. Its tree is that after `last`, with these sessions.
     pub fn waiting(config: PipelineConfig, sessions: &[(SessionId, i32)], last: Zxid, now: Now) -> Self {
-        let mut pipeline = Self::with_role(config, Role::Waiting { last }, last, now);
+        let mut pipeline = Self::with_role(config, Role::Waiting { last, read_only: false }, last, now);
         pipeline.sessions = tracker(pipeline.config.tick_ms, sessions, None);
         pipeline.avoid(sessions);
         pipeline
@@ -114,13 +116,28 @@ impl Pipeline {
         }
     }
 
+    /// Without a leader: from now on clients are served that accept a server which takes no writes, from the tree as it
+    /// is. That may hold what is never committed, and lack what is; it is what such a client accepts. Their sessions
+    /// are known only here. It ends with [`retire`](Self::retire); their connections are to be closed then.
+    ///
+    /// Upstream counterpart: `ReadOnlyZooKeeperServer`.
+    ///
+    /// # Panics
+    /// When something is in flight.
+    pub fn serve_read_only(&mut self) {
+        assert!(self.in_flight.is_empty(), "the tree does not change under these clients");
+        if let Role::Waiting { read_only, .. } = &mut self.role {
+            *read_only = true;
+        }
+    }
+
     /// The role is over. What is in flight is applied once it is on stable storage, committed or not: the log has it,
     /// and the next leader decides what becomes of it. Nobody is told, neither answers nor watches, and what clients
     /// still send is dropped: their connections are being closed.
     ///
     /// Until the tree is that of a leader again it may hold what is never committed, so nobody may read it.
     pub fn retire(&mut self) {
-        self.role = Role::Waiting { last: self.proposed() };
+        self.role = Role::Waiting { last: self.proposed(), read_only: false };
         if !guard::holds(Guard::ApplyInFlight) {
             self.in_flight.clear();
         }
@@ -149,7 +166,7 @@ impl Pipeline {
         self.avoid(sessions);
         self.outstanding = Outstanding::new(self.config.ops.owner_rules);
         match &mut self.role {
-            Role::Waiting { last: at } => *at = last,
+            Role::Waiting { last: at, .. } => *at = last,
             Role::Learning(learning) => *learning = Learning::new(last),
             Role::Leading(_) => {}
         }
@@ -168,7 +185,7 @@ impl Pipeline {
     /// The last zxid proposed, by this server or by its leader. That of a new leader is its epoch with counter 0.
     pub fn proposed(&self) -> Zxid {
         match &self.role {
-            Role::Waiting { last } => *last,
+            Role::Waiting { last, .. } => *last,
             Role::Leading(leading) => leading.broadcast.proposed(),
             Role::Learning(learning) => learning.appended,
         }
@@ -208,10 +225,15 @@ impl Pipeline {
     /// Whether it serves clients.
     pub(super) fn serves(&self) -> bool {
         match &self.role {
-            Role::Waiting { .. } => false,
+            Role::Waiting { read_only, .. } => *read_only,
             Role::Leading(_) => true,
             Role::Learning(learning) => learning.serving,
         }
+    }
+
+    /// Whether it serves clients without a leader.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self.role, Role::Waiting { read_only: true, .. })
     }
 
     /// Whether it is a member of an ensemble.

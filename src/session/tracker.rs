@@ -41,6 +41,8 @@ struct Session {
     closing: bool,
     /// Its createSession has been applied.
     confirmed: bool,
+    /// Only this server knows it.
+    local: bool,
 }
 
 /// Where the client of a session is connected.
@@ -70,7 +72,7 @@ pub enum SessionState {
     Unknown,
 }
 
-/// All global sessions of the server and when each expires.
+/// All sessions that the server knows, those that only it knows included, and when each expires.
 ///
 /// Time is cut into ticks; a session expires at the end of the tick in which its timeout ends, as upstream's does.
 /// Being heard from only notes the new deadline; the list of the old one moves it on when its turn comes, so that a
@@ -81,6 +83,8 @@ pub struct SessionTracker {
     /// Whether sessions expire here. A learner leaves that to its leader.
     expires: bool,
     sessions: HashMap<SessionId, Session, BuildHasherDefault<Spread>>,
+    /// How many of them are local.
+    local_count: usize,
     buckets: BTreeMap<i64, Vec<SessionId>>,
 }
 
@@ -91,7 +95,8 @@ impl SessionTracker {
     /// When the tick is not positive.
     pub fn new(tick_ms: i64) -> Self {
         assert!(tick_ms > 0, "a tick takes time");
-        Self { tick_ms, expires: true, sessions: HashMap::default(), buckets: BTreeMap::new() }
+        let sessions = HashMap::default();
+        Self { tick_ms, expires: true, sessions, local_count: 0, buckets: BTreeMap::new() }
     }
 
     /// No sessions, and none will expire: what a learner knows of the sessions of an ensemble.
@@ -104,9 +109,14 @@ impl SessionTracker {
         Self { expires: false, ..Self::new(tick_ms) }
     }
 
-    /// Number of sessions, those being closed included.
+    /// Number of sessions, local ones and those being closed included.
     pub fn len(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// How many of them only this server knows.
+    pub fn local_len(&self) -> usize {
+        self.local_count
     }
 
     /// Whether there is none.
@@ -122,6 +132,20 @@ impl SessionTracker {
             s.deadline_ms = s.deadline_ms.max(deadline_ms);
             return;
         }
+        self.insert(id, timeout_ms, deadline_ms, false);
+    }
+
+    /// Adds a session that only this server knows. It expires here, whoever expires the others.
+    ///
+    /// Upstream counterpart: `LocalSessionTracker`.
+    pub fn add_local(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
+        if !self.sessions.contains_key(&id) {
+            self.insert(id, timeout_ms, self.deadline(now_ms, timeout_ms), true);
+            self.local_count += 1;
+        }
+    }
+
+    fn insert(&mut self, id: SessionId, timeout_ms: i32, deadline_ms: i64, local: bool) {
         self.sessions.insert(
             id,
             Session {
@@ -132,11 +156,28 @@ impl SessionTracker {
                 holder: None,
                 closing: false,
                 confirmed: false,
+                local,
             },
         );
-        if self.expires {
+        if self.expires || local {
             self.buckets.entry(deadline_ms).or_default().push(id);
         }
+    }
+
+    /// Whether only this server knows the session.
+    pub fn is_local(&self, id: SessionId) -> bool {
+        self.local_count > 0 && self.sessions.get(&id).is_some_and(|s| s.local)
+    }
+
+    /// A local session becomes one of the whole ensemble; its createSession has to follow. Answers its timeout in ms,
+    /// `None` if there is no such local session that lives.
+    ///
+    /// Upstream counterpart: `UpgradeableSessionTracker.upgradeSession`.
+    pub fn upgrade(&mut self, id: SessionId) -> Option<i32> {
+        let s = self.sessions.get_mut(&id).filter(|s| s.local && !s.closing)?;
+        s.local = false;
+        self.local_count -= 1;
+        Some(s.timeout_ms)
     }
 
     /// The session's createSession, with this timeout, has been applied: from now on it belongs into snapshots. One
@@ -145,6 +186,7 @@ impl SessionTracker {
         if let Some(s) = self.sessions.get_mut(&id) {
             s.confirmed = true;
             s.created_timeout_ms = timeout_ms;
+            self.local_count -= usize::from(std::mem::take(&mut s.local));
         } else {
             self.add(id, timeout_ms, 0);
             self.confirm(id, timeout_ms);
@@ -154,7 +196,9 @@ impl SessionTracker {
     /// Forgets a session and answers where its client was. Its place in the expiry lists is dropped when their turn
     /// comes.
     pub fn remove(&mut self, id: SessionId) -> Option<Holder> {
-        self.sessions.remove(&id).and_then(|s| s.holder)
+        let removed = self.sessions.remove(&id)?;
+        self.local_count -= usize::from(removed.local);
+        removed.holder
     }
 
     /// What is known of a session.
@@ -248,7 +292,8 @@ impl SessionTracker {
             let (listed_ms, ids) = entry.remove_entry();
             for id in ids {
                 let Some(s) = self.sessions.get_mut(&id) else { continue };
-                if s.closing || s.listed_ms != listed_ms {
+                // One that was local may be somebody else's to expire by now.
+                if s.closing || s.listed_ms != listed_ms || !(self.expires || s.local) {
                     continue;
                 }
                 if s.deadline_ms > listed_ms {
@@ -272,13 +317,20 @@ impl SessionTracker {
         all
     }
 
-    /// Sessions by the time at which they expire, for the `dump` word. Nothing where none expire.
+    /// Sessions by the time at which they expire, local ones left out, for the `dump` word. Nothing where none expire.
     pub fn by_deadline(&self) -> BTreeMap<i64, Vec<SessionId>> {
+        self.open_by_deadline(|s| self.expires && !s.local)
+    }
+
+    /// The same of the local ones.
+    pub fn local_by_deadline(&self) -> BTreeMap<i64, Vec<SessionId>> {
+        self.open_by_deadline(|s| s.local)
+    }
+
+    fn open_by_deadline(&self, wanted: impl Fn(&Session) -> bool) -> BTreeMap<i64, Vec<SessionId>> {
         let mut map: BTreeMap<i64, Vec<SessionId>> = BTreeMap::new();
-        for (id, s) in &self.sessions {
-            if self.expires && !s.closing {
-                map.entry(s.deadline_ms).or_default().push(*id);
-            }
+        for (id, s) in self.sessions.iter().filter(|(_, s)| !s.closing && wanted(s)) {
+            map.entry(s.deadline_ms).or_default().push(*id);
         }
         map.values_mut().for_each(|ids| ids.sort_unstable());
         map
@@ -345,6 +397,31 @@ mod tests {
         assert_eq!(t.remove(SessionId(1)), None);
         assert_eq!((t.confirmed(), t.next_deadline_ms()), (vec![(SessionId(2), 3500)], None));
         assert!(t.by_deadline().is_empty());
+    }
+
+    #[test]
+    fn a_local_session_expires_even_where_others_do_not_until_it_has_become_one_of_all() {
+        let mut t = SessionTracker::without_time(1000);
+        let (stays, rises, known) = (SessionId(1), SessionId(2), SessionId(3));
+        t.confirm(known, 2500);
+        t.add_local(stays, 2500, 0);
+        t.add_local(rises, 2500, 0);
+        assert_eq!((t.len(), t.local_len(), t.is_local(known)), (3, 2, false));
+        assert_eq!(t.local_by_deadline()[&3000], [stays, rises]);
+        assert_eq!((t.upgrade(rises), t.upgrade(rises), t.upgrade(known)), (Some(2500), None, None));
+        assert_eq!(t.expire(i64::MAX), [stays]);
+        assert_eq!(t.upgrade(stays), None, "its end has begun");
+        assert_eq!(t.confirmed(), [(known, 2500)]);
+        t.confirm(rises, 2500);
+        assert_eq!(t.confirmed(), [(rises, 2500), (known, 2500)]);
+        t.remove(stays);
+        assert_eq!((t.len(), t.local_len()), (2, 0));
+        // Where all expire, it goes on expiring.
+        let mut t = SessionTracker::new(1000);
+        t.add_local(rises, 2500, 0);
+        t.upgrade(rises);
+        assert_eq!(t.by_deadline()[&3000], [rises]);
+        assert_eq!(t.expire(3000), [rises]);
     }
 
     #[test]

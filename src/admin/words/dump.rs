@@ -10,7 +10,11 @@ pub(super) fn text(view: &ServerView) -> String {
     let mut out = "SessionTracker dump:\n".to_owned();
     let session = |session: &SessionId| session.to_string();
     match &view.sessions {
-        SessionsView::Owner(own) => buckets(&mut out, "Session", own, session),
+        SessionsView::Owner { global, local: None } => buckets(&mut out, "Session", global, session),
+        SessionsView::Owner { global, local: Some(local) } => {
+            buckets(&mut out, "Local Session", local, session);
+            buckets(&mut out, "Global Session", global, session);
+        }
         SessionsView::Learner { global, local } => {
             if let Some(local) = local {
                 buckets(&mut out, "Local Session", local, session);

@@ -107,10 +107,13 @@ fn standalone() -> ServerView {
             server_id: 0,
             ensemble: None,
         },
-        sessions: SessionsView::Owner(buckets(
-            start_s,
-            &[(0, &[]), (2, &[]), (4, &[c]), (8, &[d]), (10, &[]), (12, &[a]), (18, &[]), (22, &[b])],
-        )),
+        sessions: SessionsView::Owner {
+            global: buckets(
+                start_s,
+                &[(0, &[]), (2, &[]), (4, &[c]), (8, &[d]), (10, &[]), (12, &[a]), (18, &[]), (22, &[b])],
+            ),
+            local: None,
+        },
         ephemerals: vec![
             (c, paths(&["/adm/e2"])),
             (
@@ -311,10 +314,19 @@ fn members_of_an_ensemble_answer_as_recorded() {
     };
     // Mon Nov 23 07:49:02 UTC 2026
     let start_s = 1_795_420_142;
-    let leader = SessionsView::Owner(buckets(
-        start_s,
-        &[(4, &[own(2)]), (5, &[other(2)]), (11, &[]), (12, &[own(1), own(0)]), (13, &[other(1), other(0)])],
-    ));
+    let leader = SessionsView::Owner {
+        global: buckets(
+            start_s,
+            &[
+                (4, &[own(2)]),
+                (5, &[other(2)]),
+                (11, &[]),
+                (12, &[own(1), own(0)]),
+                (13, &[other(1), other(0)]),
+            ],
+        ),
+        local: None,
+    };
     let none = SessionId::NONE;
     for (role, id, mode, sessions, expiry) in [
         ("ensemble-leader", 2, Mode::Leader, leader, buckets(start_s, &[(10, &[(local(48788), none)])])),

@@ -154,6 +154,8 @@ impl Values {
             notification_interval_max_ms: self.count("fastleader.maxNotificationInterval"),
             connect_retry_ms: self.count("leaderConnectDelayDuringRetryMs"),
             snapshot_syncs_max: Some(self.count("leader.maxConcurrentSnapSyncs")).filter(|n| *n > 0),
+            local_sessions: self.flag("localSessionsEnabled"),
+            local_session_upgrades: self.flag("localSessionsUpgradingEnabled"),
             leader_serves: self.flag("leaderServes"),
             tcp_keep_alive: self.flag("tcpKeepAlive"),
             force_snapshot: self.flag("forceSnapshotSync"),

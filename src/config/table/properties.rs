@@ -321,7 +321,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "jute.maxbuffer" Bare from(1, Bytes), "1048575", Works;
                 "longest packet; clients have the same setting"
             "readonlymode.enabled" Bare Lenient, "false", Works;
-                "serve reads while there is no quorum. A standalone server has one always; here it only enables the word `isro`"
+                "serve clients that accept it with reads while there is no quorum; their sessions need `localSessionsEnabled`. A standalone server only answers the word `isro` for it"
             "znode.container.checkIntervalMs" Bare from(1, Ms), "60000", Works;
                 "time between two looks for containers and expired nodes"
             "znode.container.maxPerMinute" Bare from(1, Plain), "10000", Works;

@@ -62,9 +62,9 @@ pub(super) static SECTIONS: &[Section] = &[
                 "accept peers on all addresses of the machine"
             "syncEnabled" ZooCfg Bool, "true", Later(&["true"]);
                 "whether observers keep logs and snapshots; the property `zookeeper.observer.syncEnabled` overrides it"
-            "localSessionsEnabled" ZooCfg Bool, "false", Later(&["false"]);
-                "sessions known to one server only"
-            "localSessionsUpgradingEnabled" ZooCfg Bool, "false", Later(&["false"]);
+            "localSessionsEnabled" ZooCfg Bool, "false", Ensemble;
+                "new sessions are known only to the server that serves them: they cost no transaction and cannot move"
+            "localSessionsUpgradingEnabled" ZooCfg Bool, "false", Ensemble;
                 "turn a local session into a global one when it needs an ephemeral node"
             "observerMasterPort" ZooCfg Int(INT_MIN, 65535, Port), "0", Later(&["0"]);
                 "port on which followers serve observers; 0 or less is off"

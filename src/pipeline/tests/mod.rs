@@ -12,6 +12,7 @@ use std::sync::Arc;
 mod ensemble;
 mod leading;
 mod learning;
+mod local;
 mod moving;
 mod random;
 mod standalone;
@@ -55,6 +56,7 @@ fn config(server: ServerId) -> PipelineConfig {
         reaper: ReaperConfig::default(),
         ops: OpsConfig { owner_rules: RULES, ..OpsConfig::default() },
         txn_format: TxnFormat::default(),
+        local_sessions: LocalSessions::Off,
         throttled_op_wait_ms: 0,
     }
 }

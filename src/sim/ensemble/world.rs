@@ -10,9 +10,9 @@ use super::{
     serving::Wire,
 };
 use crate::{
-    member::{Input, MemberConfig, Output, Part},
+    member::{Input, MemberConfig, Output, Part, RoleOptions},
     ops::OpsConfig,
-    pipeline::{PipelineConfig, ReaperConfig},
+    pipeline::{LocalSessions, PipelineConfig, ReaperConfig},
     sim::{disk::FakeDisk, rng::Rng},
     storage::StorageOptions,
     types::{
@@ -410,6 +410,7 @@ impl World {
             force_snapshot: self.settings.force_snapshot,
             sync_from_log: self.size_factor >= 0.0,
             snapshot_syncs_max: 10,
+            roles: RoleOptions::default(),
         };
         let pipeline = PipelineConfig {
             server: self.nodes[n].id,
@@ -419,6 +420,7 @@ impl World {
             reaper: ReaperConfig::default(),
             ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
             txn_format: TxnFormat::default(),
+            local_sessions: LocalSessions::default(),
             throttled_op_wait_ms: 0,
         };
         (member, pipeline)

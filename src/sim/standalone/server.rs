@@ -1,6 +1,6 @@
 use crate::{
     ops::OpsConfig,
-    pipeline::{Deliveries, Input, Now, Pipeline, PipelineConfig, ReaperConfig},
+    pipeline::{Deliveries, Input, LocalSessions, Now, Pipeline, PipelineConfig, ReaperConfig},
     sim::disk::FakeDisk,
     storage::{Digest, Disk, LogWriter, SnapshotPace, SnapshotWriter, StorageOptions, recover},
     tree::{DIGEST_VERSION, SnapshotWalk, Tree, TreeOptions},
@@ -55,6 +55,7 @@ impl Server {
             reaper: ReaperConfig::default(),
             ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
             txn_format: TxnFormat::default(),
+            local_sessions: LocalSessions::default(),
             throttled_op_wait_ms: 0,
         };
         let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 + (seed & 0xffff) as i64 };
