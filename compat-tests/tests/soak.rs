@@ -56,6 +56,7 @@ fn soak(arm: Arm, server: &mut Server, addr: SocketAddr, seed: u64, seconds: u64
         strict_digests: arm == Arm::Quoll,
         walkers: 6,
         pause: Duration::ZERO,
+        patience: Duration::from_secs(90),
     });
     let mut rng = StdRng::seed_from_u64(seed);
     let deadline = Instant::now() + Duration::from_secs(seconds);

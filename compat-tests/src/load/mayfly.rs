@@ -22,7 +22,7 @@ pub(super) fn run(shared: &Shared) -> Result<u64, String> {
     while !shared.stop_mayflies.load(Ordering::SeqCst) {
         count += 1;
         let name = format!("{}/e mayfly {count}", shared.root);
-        let mut session = Session::open(&name, &shared.addrs, TIMEOUT_MS, &mut rng)?;
+        let mut session = Session::open(&name, &shared.servers, TIMEOUT_MS, &mut rng)?;
         match live(&mut session, shared, count, &mut rng) {
             Ok(()) | Err(Trouble::Connection(_)) => {}
             Err(Trouble::Violation(what)) => return Err(what),

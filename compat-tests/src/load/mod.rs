@@ -30,13 +30,13 @@ use rand::rngs::StdRng;
 
 use crate::raw::{Acl, code, create_body, flag};
 use queue::Made;
-use session::{Session, TIMEOUT_MS, Trouble, violation};
+use session::{Servers, Session, TIMEOUT_MS, Trouble, violation};
 
 /// What the clients share.
 struct Shared {
     seed: u64,
     root: String,
-    addrs: Vec<SocketAddr>,
+    servers: Servers,
     sync_sees_everything: bool,
     empty_may_be_late: bool,
     pause_between: Duration,
@@ -103,6 +103,8 @@ pub struct LoadSettings {
     pub walkers: u32,
     /// How long these rest after each burst of requests, so that a small machine has time for its servers.
     pub pause: Duration,
+    /// How long a client looks for a server before the ensemble counts as dead.
+    pub patience: Duration,
 }
 
 /// What a load that found no violation has seen.
@@ -149,7 +151,7 @@ impl Load {
         let shared = Arc::new(Shared {
             seed: settings.seed,
             root: settings.root.clone(),
-            addrs: settings.addrs.clone(),
+            servers: Servers { addrs: settings.addrs.clone(), patience: settings.patience },
             sync_sees_everything: settings.sync_sees_everything,
             empty_may_be_late: settings.empty_may_be_late,
             pause_between: settings.pause,
@@ -168,7 +170,7 @@ impl Load {
         });
         let mut rng = StdRng::seed_from_u64(settings.seed);
         let name = format!("{} setup", settings.root);
-        let made = Session::open(&name, &settings.addrs, TIMEOUT_MS, &mut rng).and_then(|mut session| {
+        let made = Session::open(&name, &shared.servers, TIMEOUT_MS, &mut rng).and_then(|mut session| {
             for part in ["", "/q", "/w", "/e"] {
                 shared.make_node(&mut session, &mut rng, &format!("{}{part}", settings.root))?;
             }
@@ -193,7 +195,7 @@ impl Load {
         for i in 0..2 {
             load.spawn_client(move |shared| {
                 let mut rng = StdRng::seed_from_u64(shared.seed);
-                let mut session = Session::open("counters", &shared.addrs, TIMEOUT_MS, &mut rng)?;
+                let mut session = Session::open("counters", &shared.servers, TIMEOUT_MS, &mut rng)?;
                 for k in 0..watcher::COUNTERS {
                     shared.make_node(&mut session, &mut rng, &watcher::counter(&shared.root, k))?;
                 }
@@ -312,8 +314,8 @@ impl Load {
         let mut rng = StdRng::seed_from_u64(1);
         let path = format!("{}/e", self.shared.root);
         let deadline = Instant::now() + Duration::from_secs(60);
-        let mut session =
-            Session::open("dead", &self.shared.addrs, TIMEOUT_MS, &mut rng).unwrap_or_else(|e| panic!("{e}"));
+        let mut session = Session::open("dead", &self.shared.servers, TIMEOUT_MS, &mut rng)
+            .unwrap_or_else(|e| panic!("{e}"));
         loop {
             let names = match session.zk().children(&path) {
                 Ok(Ok(names)) => names,
@@ -355,7 +357,7 @@ impl Load {
         };
         touched(sessions)?;
         let (state, digests_compared) =
-            converge::converge(&shared.addrs, self.same_config, self.strict_digests)?;
+            converge::converge(&shared.servers.addrs, self.same_config, self.strict_digests)?;
         let living: Vec<i64> = sessions.iter().map(Session::id).collect();
         for (owner, paths) in &state.ephemerals {
             let ours = paths.iter().any(|path| path.starts_with(&format!("{}/", shared.root)));

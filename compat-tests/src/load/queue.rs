@@ -38,7 +38,7 @@ impl Producer {
     pub(super) fn new(client: u32, shared: &Shared) -> Result<Producer, String> {
         let mut rng = StdRng::seed_from_u64(shared.seed.wrapping_add(2000 + u64::from(client)));
         let name = format!("{}/q producer {client}", shared.root);
-        let session = Session::open(&name, &shared.addrs, TIMEOUT_MS, &mut rng)?;
+        let session = Session::open(&name, &shared.servers, TIMEOUT_MS, &mut rng)?;
         Ok(Producer { client, session, rng, unanswered: VecDeque::new(), next: 0, made: Made::new() })
     }
 

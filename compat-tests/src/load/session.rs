@@ -17,8 +17,13 @@ pub const TIMEOUT_MS: i32 = 20_000;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const REPLY_PATIENCE: Duration = Duration::from_secs(6);
 
-/// How long a client looks for a server before the ensemble counts as dead.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// Who may take a session, and how long a client looks for one before the ensemble counts as dead.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Servers {
+    pub addrs: Vec<SocketAddr>,
+    pub patience: Duration,
+}
 
 /// What can go wrong.
 #[derive(Debug)]
@@ -65,7 +70,7 @@ pub enum Back {
 pub struct Session {
     /// Who this is, for messages.
     pub name: String,
-    addrs: Vec<SocketAddr>,
+    servers: Servers,
     /// Where the current connection leads.
     pub at: SocketAddr,
     timeout_ms: i32,
@@ -78,19 +83,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// A new session at one of `addrs`, each tried until one answers.
+    /// A new session at one of `servers`, each tried until one answers.
     ///
     /// # Errors
-    /// When none does within [`PATIENCE`].
-    pub fn open(name: &str, addrs: &[SocketAddr], timeout_ms: i32, rng: &mut StdRng) -> Result<Self, String> {
-        let deadline = Instant::now() + PATIENCE;
+    /// When none does in time.
+    pub fn open(name: &str, servers: &Servers, timeout_ms: i32, rng: &mut StdRng) -> Result<Self, String> {
+        let Servers { addrs, patience } = servers;
+        let deadline = Instant::now() + *patience;
         loop {
             let at = addrs[rng.random_range(0..addrs.len())];
             match attach(at, timeout_ms, 0, &[0; 16], 0) {
                 Ok(zk) if zk.session_id != 0 => {
                     return Ok(Session {
                         name: name.into(),
-                        addrs: addrs.to_vec(),
+                        servers: servers.clone(),
                         at,
                         timeout_ms,
                         zk,
@@ -101,7 +107,7 @@ impl Session {
                 }
                 Ok(_) => return Err(format!("{name}: {at} answers a new session's request with session 0")),
                 Err(e) if Instant::now() > deadline => {
-                    return Err(format!("{name}: no new session in {PATIENCE:?}; last at {at}: {e}"));
+                    return Err(format!("{name}: no new session in {patience:?}; last at {at}: {e}"));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
@@ -179,7 +185,7 @@ impl Session {
     /// When that server does not take it; a violation when it says that the session is gone and it should not
     /// be.
     pub fn try_come_back(&mut self, rng: &mut StdRng) -> Result<Back, Trouble> {
-        self.at = self.addrs[rng.random_range(0..self.addrs.len())];
+        self.at = self.servers.addrs[rng.random_range(0..self.servers.addrs.len())];
         let (id, passwd, zxid) = (self.zk.session_id, self.zk.passwd.clone(), self.zk.last_zxid);
         if id != 0 {
             let zk = attach(self.at, self.timeout_ms, id, &passwd, zxid)?;
@@ -215,13 +221,14 @@ impl Session {
     /// Takes the session to some server, trying until one takes it, and then does `then` there.
     ///
     /// # Errors
-    /// A violation, or nobody takes it within [`PATIENCE`].
+    /// A violation, or nobody takes it in time.
     pub fn come_back<T>(
         &mut self,
         rng: &mut StdRng,
         mut then: impl FnMut(&mut Session, Back) -> Result<T, Trouble>,
     ) -> Result<T, String> {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = self.servers.patience;
+        let deadline = Instant::now() + patience;
         let mut was_new = false;
         loop {
             let outcome = self.try_come_back(rng).and_then(|back| {
@@ -235,7 +242,7 @@ impl Session {
                 // A server that has lost what this client saw refuses it for ever: its zxid is ahead.
                 Err(Trouble::Connection(why)) if Instant::now() > deadline => {
                     return Err(format!(
-                        "{}: session {:#x} finds no server in {PATIENCE:?} with last zxid {:#x}; {}: {why}",
+                        "{}: session {:#x} finds no server in {patience:?} with last zxid {:#x}; {}: {why}",
                         self.name, self.zk.session_id, self.zk.last_zxid, self.at
                     ));
                 }

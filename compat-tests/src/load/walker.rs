@@ -40,7 +40,7 @@ impl Walker {
     pub(super) fn new(i: u32, shared: &Shared) -> Result<Walker, String> {
         let root = format!("{}/c{i}", shared.root);
         let mut rng = StdRng::seed_from_u64(shared.seed.wrapping_add(1000 + u64::from(i)));
-        let mut session = Session::open(&root, &shared.addrs, TIMEOUT_MS, &mut rng)?;
+        let mut session = Session::open(&root, &shared.servers, TIMEOUT_MS, &mut rng)?;
         // These have no model yet: whether a lost answer had made them does not matter.
         for path in [root.clone(), format!("{root}-barrier")] {
             shared.make_node(&mut session, &mut rng, &path)?;

@@ -32,7 +32,7 @@ impl Ticker {
     pub(super) fn new(shared: &Shared) -> Result<Ticker, String> {
         let mut rng = StdRng::seed_from_u64(shared.seed.wrapping_add(3000));
         let name = format!("{}/w ticker", shared.root);
-        let mut session = Session::open(&name, &shared.addrs, TIMEOUT_MS, &mut rng)?;
+        let mut session = Session::open(&name, &shared.servers, TIMEOUT_MS, &mut rng)?;
         for k in 0..COUNTERS {
             shared.make_node(&mut session, &mut rng, &counter(&shared.root, k))?;
         }
@@ -114,7 +114,7 @@ impl Watcher {
     pub(super) fn new(i: u32, shared: &Shared) -> Result<Watcher, String> {
         let mut rng = StdRng::seed_from_u64(shared.seed.wrapping_add(4000 + u64::from(i)));
         let name = format!("{}/w watcher {i}", shared.root);
-        let session = Session::open(&name, &shared.addrs, TIMEOUT_MS, &mut rng)?;
+        let session = Session::open(&name, &shared.servers, TIMEOUT_MS, &mut rng)?;
         let mut watched: Vec<_> = (0..COUNTERS).map(|k| (What::Data(k), None)).collect();
         watched.extend([(What::Children, None), (What::Existence, None)]);
         Ok(Watcher { session, rng, watched, highest: [0; COUNTERS] })

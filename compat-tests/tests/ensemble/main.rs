@@ -4,6 +4,7 @@
 //! on for that long, in rounds; `QUOLL_FAULT_SEED=N` repeats what clients and faults do (as far as the clock lets
 //! them); `QUOLL_FAULT_MEMBERS=java,quoll,java` replaces the kinds of the voters. Table of commands: docs/testing.md.
 
+mod checks;
 mod crashes;
 mod disks;
 mod migration;

@@ -1,11 +1,13 @@
 //! What the tests share: one at a time, seed, length, kinds, and the rounds of load.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use compat_tests::arm::Arm;
 use compat_tests::build_folder::{Lock, lock};
 use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
 use compat_tests::load::{Load, LoadSettings, Report};
+use compat_tests::raw::{Acl, Client, Enc, op};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -75,7 +77,8 @@ impl Run {
         report
     }
 
-    fn load_settings(&self, ensemble: &Ensemble) -> LoadSettings {
+    /// What the load is to be like on this ensemble.
+    pub fn load_settings(&self, ensemble: &Ensemble) -> LoadSettings {
         let all_quoll = ensemble.members().all(|m| m.arm == Arm::Quoll);
         LoadSettings {
             addrs: ensemble.addrs(),
@@ -89,6 +92,7 @@ impl Run {
             same_config: !ensemble.is_proxied(),
             walkers: 3,
             pause: Duration::from_millis(3),
+            patience: Duration::from_secs(90),
         }
     }
 }
@@ -109,6 +113,20 @@ pub fn voters(kinds: &[Arm]) -> EnsembleBuilder {
             Ensemble::of(&kinds)
         }
     }
+}
+
+/// Makes a node and sets it, so that there are `count` writes by one session.
+pub fn write(addr: SocketAddr, path: &str, count: u32) {
+    let mut zk = Client::connect(addr, 30_000).expect("the member serves");
+    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the member answers").expect("the node is new");
+    for n in 1..count {
+        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
+        zk.send(op::SET_DATA, &body.0).expect("the member reads");
+    }
+    for _ in 1..count {
+        assert_eq!(zk.recv().expect("the member answers").err, 0);
+    }
+    zk.close().expect("the member answers");
 }
 
 fn number(variable: &str) -> Option<u64> {

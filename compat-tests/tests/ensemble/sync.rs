@@ -2,15 +2,14 @@
 //! The kind of synchronisation is seen on the wire.
 
 use std::fs;
-use std::net::SocketAddr;
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::proxy::SyncKind;
 use compat_tests::load::converge::converge;
-use compat_tests::raw::{Acl, Client, Enc, op};
+use compat_tests::raw::{Client, Enc, op};
 
-use crate::run::Run;
+use crate::run::{Run, write};
 
 /// Leader and learner.
 const PAIRS: [(Arm, Arm); 3] = [(Java, Quoll), (Quoll, Java), (Quoll, Quoll)];
@@ -123,20 +122,6 @@ fn deposed_leader_comes_back(old: Arm, new: Arm, writes: u32, expected: SyncKind
     let mut zk = Client::connect(ensemble.member(leads).addr(), 30_000).expect("the member serves");
     let (data, _) = zk.get_data("/before", false).expect("the member answers").expect("the node is there");
     assert_eq!(data.as_deref(), Some(&b"9"[..]), "what was never committed is not there");
-}
-
-/// Makes a node and sets it, so that there are `count` writes by one session.
-fn write(addr: SocketAddr, path: &str, count: u32) {
-    let mut zk = Client::connect(addr, 30_000).expect("the leader serves");
-    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the leader answers").expect("the node is new");
-    for n in 1..count {
-        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
-        zk.send(op::SET_DATA, &body.0).expect("the leader reads");
-    }
-    for _ in 1..count {
-        assert_eq!(zk.recv().expect("the leader answers").err, 0);
-    }
-    zk.close().expect("the leader answers");
 }
 
 fn same_everywhere(ensemble: &Ensemble) {
