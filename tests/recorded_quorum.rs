@@ -183,6 +183,8 @@ impl<'r> Reign<'r> {
             force_snapshot: option("zookeeper.forceSnapshotSync") == "true",
             sync_from_log: option("zookeeper.snapshotSizeFactor") != "-1",
             snapshot_syncs_max: 10,
+            diff_syncs_max: 100,
+            epoch_wait_max_ms: -1,
         };
         let mut history = History::new(disk.base, COMMIT_LOG_COUNT);
         disk.log.iter().for_each(|t| history.propose(t.clone()));

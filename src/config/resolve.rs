@@ -92,6 +92,16 @@ pub struct EnsembleConfig {
     pub local_sessions: bool,
     /// `localSessionsUpgradingEnabled`: it becomes known to all with its first ephemeral; otherwise that is refused.
     pub local_session_upgrades: bool,
+    /// `leader.maxConcurrentDiffSyncs`; `None` without a limit.
+    pub diff_syncs_max: Option<u32>,
+    /// `leader.maxTimeToWaitForEpoch`; `None` when it is off.
+    pub epoch_wait_max_ms: Option<u32>,
+    /// `syncEnabled`, or `observer.syncEnabled` where that is set: observers keep a log and snapshots.
+    pub observer_logs: bool,
+    /// `observer.election.DelayMs`.
+    pub observer_election_delay_ms: u32,
+    /// `observer.reconnectDelayMs`.
+    pub observer_reconnect_delay_ms: u32,
     /// `leaderServes`.
     pub leader_serves: bool,
     /// `tcpKeepAlive`.

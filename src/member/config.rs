@@ -39,6 +39,21 @@ pub struct RoleOptions {
     /// `readonlymode.enabled`: after so many ms without a leader it serves clients that accept a server which takes no
     /// writes. `None`: it never does.
     pub read_only_after_ms: Option<i64>,
+    /// `leaderServes=no`: while it leads it leaves clients to the others.
+    pub leads_without_clients: bool,
+    /// `syncEnabled=false`: as an observer it keeps nothing of what it is told on disk, and begins after a restart
+    /// where it was before.
+    pub observes_without_log: bool,
+    /// `observer.election.DelayMs`: an observer that lost its leader waits for a random time up to this, ms.
+    pub election_delay_max_ms: i64,
+    /// `observer.reconnectDelayMs`: and so before it connects to the next one.
+    pub connect_delay_max_ms: i64,
+    /// `leader.maxConcurrentDiffSyncs`; 0 or less is no limit.
+    pub diff_syncs_max: i32,
+    /// `leader.maxTimeToWaitForEpoch`, ms; `None` when it is off.
+    pub epoch_wait_max_ms: Option<i64>,
+    /// What random times are drawn from; it should differ from member to member and from start to start.
+    pub seed: u64,
 }
 
 impl MemberConfig {
@@ -55,6 +70,11 @@ impl MemberConfig {
     /// Whether this member votes in the active configuration.
     pub fn votes(&self) -> bool {
         self.members.servers.get(&self.me).is_some_and(|member| member.role == Role::Participant)
+    }
+
+    /// Whether what it is told goes to its log.
+    pub fn logs(&self) -> bool {
+        self.votes() || !self.roles.observes_without_log
     }
 
     /// The configurations that have to agree.

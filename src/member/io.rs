@@ -219,6 +219,8 @@ pub enum Part {
     },
     /// It leads and serves.
     Leading,
+    /// It leads, and leaves clients to the others.
+    LeadingOnly,
     /// It follows and serves.
     Following {
         /// Whom.
@@ -239,6 +241,6 @@ impl Part {
 
     /// Whether clients are served, by whatever leave.
     pub fn serves(self) -> bool {
-        !matches!(self, Part::Looking | Part::Joining { .. })
+        !matches!(self, Part::Looking | Part::Joining { .. } | Part::LeadingOnly)
     }
 }

@@ -21,6 +21,8 @@ impl Turn<'_> {
                 force_snapshot: config.force_snapshot,
                 sync_from_log: config.sync_from_log,
                 snapshot_syncs_max: config.snapshot_syncs_max,
+                diff_syncs_max: config.roles.diff_syncs_max,
+                epoch_wait_max_ms: config.roles.epoch_wait_max_ms.unwrap_or(-1),
             },
             self.now.mono_ms,
             self.me.accepted,
@@ -70,7 +72,12 @@ impl Turn<'_> {
                 self.me.untrusted = false;
                 self.me.config_node_due = true;
                 self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
-                self.set_part(Part::Leading);
+                if self.me.config.roles.leads_without_clients {
+                    self.pipeline.turn_clients_away();
+                    self.set_part(Part::LeadingOnly);
+                } else {
+                    self.set_part(Part::Leading);
+                }
             }
             LeaderOutput::Acked { member, zxid } => {
                 self.pipe(pipeline::Input::Acked { member, zxid });
@@ -119,11 +126,13 @@ impl Turn<'_> {
         match self.me.state {
             State::Leading(_) => self.lead(LeaderInput::Connected { link }),
             State::Learning { .. } => self.refuse(link),
-            State::Retiring | State::Looking { .. } if self.me.early.len() >= EARLY_LINKS_MAX => {
+            State::Retiring | State::Pausing { .. } | State::Looking { .. }
+                if self.me.early.len() >= EARLY_LINKS_MAX =>
+            {
                 self.refuse(link)
             }
             // It may have heard of the election's end before this member does.
-            State::Retiring | State::Looking { .. } => {
+            State::Retiring | State::Pausing { .. } | State::Looking { .. } => {
                 self.me.early.insert(link, Vec::new());
             }
         }

@@ -27,9 +27,30 @@ impl Turn<'_> {
         learner.want_tree_in(self.me.tree_wanted_in);
         self.me.attempts += 1;
         let attempt = self.me.attempts;
-        self.me.state = State::Learning { leader, attempt, learner: Box::new(learner), truncating: false };
+        let wait_ms = if self.me.config.votes() {
+            0
+        } else {
+            self.me.draw_ms(self.me.config.roles.connect_delay_max_ms)
+        };
+        let connect_at_ms = self.now.mono_ms + wait_ms;
+        self.me.state = State::Learning {
+            leader,
+            attempt,
+            learner: Box::new(learner),
+            truncating: false,
+            connect_at_ms: Some(connect_at_ms),
+        };
         self.set_part(Part::Joining { leader });
-        self.out.push(Output::ConnectLeader { attempt, leader });
+        self.connect_in_time();
+    }
+
+    /// Connects to the leader when the pause before that is over.
+    pub(super) fn connect_in_time(&mut self) {
+        if let State::Learning { leader, attempt, connect_at_ms, .. } = &mut self.me.state
+            && connect_at_ms.take_if(|at| *at <= self.now.mono_ms).is_some()
+        {
+            self.out.push(Output::ConnectLeader { attempt: *attempt, leader: *leader });
+        }
     }
 
     /// Lets the learner's protocol go a step, if it is still this attempt.
@@ -55,6 +76,10 @@ impl Turn<'_> {
             LearnerOutput::Send { bytes } => self.out.push(Output::SendToLeader { attempt, bytes }),
             LearnerOutput::StoreEpoch { kind, epoch } => self.store_epoch(kind, epoch),
             LearnerOutput::Continue => self.pipeline.learn(),
+            LearnerOutput::Truncate { .. } if !self.me.config.logs() => {
+                let why = "what it has is on no disk".to_owned();
+                self.learn_any(LearnerInput::NotTruncated { why });
+            }
             LearnerOutput::Truncate { zxid } => {
                 *truncating = true;
                 self.out.push(Output::Truncate { zxid });

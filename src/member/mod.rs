@@ -67,6 +67,10 @@ struct Ensemble {
     /// The database is empty and not trusted: this member neither votes nor is elected until a leader has filled it.
     untrusted: bool,
     attempts: u64,
+    /// What the next random time is drawn from.
+    random: u64,
+    /// The tree holds txns that the log does not.
+    unlogged: bool,
     /// The epoch whose leader has to send a whole tree; see [`Learner::want_tree_in`].
     tree_wanted_in: Option<Epoch>,
     /// Learners that came before this member leads.
@@ -80,6 +84,10 @@ struct Ensemble {
 enum State {
     /// A role is over; what is in flight has to come to rest.
     Retiring,
+    /// An observer lets others look for a leader first.
+    Pausing {
+        until_ms: i64,
+    },
     /// The election runs.
     Looking {
         /// When it begins to serve clients that need no leader, monotonic ms.
@@ -91,6 +99,8 @@ enum State {
         attempt: u64,
         learner: Box<Learner>,
         truncating: bool,
+        /// When the connection to the leader is to be made, if it is not yet.
+        connect_at_ms: Option<i64>,
     },
 }
 
@@ -129,6 +139,8 @@ impl Member {
             durable: last,
             untrusted,
             attempts: 0,
+            random: config.roles.seed,
+            unlogged: false,
             tree_wanted_in: None,
             early: BTreeMap::new(),
             next_tick_ms: now.mono_ms,
@@ -206,13 +218,16 @@ impl Member {
         let e = self.ensemble.as_ref()?;
         let role = match &e.state {
             State::Retiring => None,
+            State::Pausing { until_ms } => Some(*until_ms),
             State::Looking { read_only_at_ms } => {
                 let election = e.election.next_deadline_ms();
                 let read_only = read_only_at_ms.filter(|_| e.part == Part::Looking);
                 election.into_iter().chain(read_only).min()
             }
             State::Leading(leader) => leader.next_deadline_ms(),
-            State::Learning { learner, .. } => learner.next_deadline_ms(),
+            State::Learning { learner, connect_at_ms, .. } => {
+                learner.next_deadline_ms().into_iter().chain(*connect_at_ms).min()
+            }
         };
         Some(role.unwrap_or(i64::MAX).min(e.next_tick_ms))
     }
@@ -262,6 +277,16 @@ impl Ensemble {
         pipeline.in_flight() == 0 && !pipeline.has_ready() && self.durable >= self.history.last()
     }
 
+    /// A random time below `max_ms`; 0 when that is 0 or less.
+    fn draw_ms(&mut self, max_ms: i64) -> i64 {
+        // Upstream counterpart: `ThreadLocalRandom`. This is SplitMix64.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        if max_ms > 0 { ((z ^ (z >> 31)) % max_ms as u64) as i64 } else { 0 }
+    }
+
     /// The configuration znode says what this member's files say: without reconfigurations they are the truth.
     fn set_config_node(&self, tree: &mut Tree) {
         let text = self.config.members.to_string();
@@ -286,6 +311,10 @@ impl Turn<'_> {
             Input::Pipeline(pipeline::Input::Durable(zxid)) => self.durable(zxid),
             Input::Pipeline(input) => self.pipe(input),
             Input::Heard { from, notification } => {
+                let looks = notification.vote.state == election::PeerState::Looking;
+                if looks && matches!(self.me.state, State::Leading(_)) && self.me.election.was_for_it(from) {
+                    self.lead(crate::zab::LeaderInput::Disloyal { member: from });
+                }
                 self.elect(election::Input::Heard { from, notification });
             }
             Input::Reachable { peer, up } => self.elect(election::Input::Reachable { peer, up }),
@@ -325,6 +354,8 @@ impl Turn<'_> {
         let now_ms = self.now.mono_ms;
         match &self.me.state {
             State::Retiring => {}
+            State::Pausing { until_ms } if now_ms < *until_ms => {}
+            State::Pausing { .. } => self.look(),
             State::Looking { read_only_at_ms } => {
                 if read_only_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
                     self.begin_read_only();
@@ -332,7 +363,10 @@ impl Turn<'_> {
                 self.elect(election::Input::Tick);
             }
             State::Leading(_) => self.lead(crate::zab::LeaderInput::Tick),
-            State::Learning { .. } => self.learn_any(crate::zab::LearnerInput::Tick),
+            State::Learning { .. } => {
+                self.connect_in_time();
+                self.learn_any(crate::zab::LearnerInput::Tick);
+            }
         }
         if now_ms >= self.me.next_tick_ms {
             self.me.next_tick_ms = now_ms + self.me.config.tick_ms;
@@ -360,7 +394,7 @@ impl Turn<'_> {
         if matches!(self.me.state, State::Retiring) {
             self.hand_on_log();
             if self.me.at_rest(self.pipeline) {
-                self.look();
+                self.pause();
             }
         }
     }
@@ -371,6 +405,12 @@ impl Turn<'_> {
         while let Some(batch) = self.pipeline.take_log() {
             if self.me.part.serves() || guard::holds(Guard::HistoryWhole) {
                 batch.logged().for_each(|txn: Logged| self.me.history.propose(txn));
+                if !self.me.config.logs() {
+                    // It is as good as on disk: nobody counts on what an observer has.
+                    self.me.unlogged = true;
+                    self.durable(batch.last);
+                    continue;
+                }
             }
             self.log.push_back(batch);
             any = true;
@@ -390,7 +430,7 @@ impl Turn<'_> {
                 }
             }
             State::Learning { attempt, .. } => self.out.push(Output::DisconnectLeader { attempt }),
-            State::Retiring | State::Looking { .. } => {}
+            State::Retiring | State::Pausing { .. } | State::Looking { .. } => {}
         }
         self.close_early("this member does not lead");
         if self.me.part.serves() {
@@ -400,7 +440,25 @@ impl Turn<'_> {
         self.pipeline.retire();
     }
 
+    /// Before it looks for the next leader, an observer that has lost one leaves the voters a moment to themselves.
+    ///
+    /// Upstream counterpart: `Observer.waitForObserverElectionDelay`.
+    fn pause(&mut self) {
+        let observed = !self.me.config.votes() && self.me.attempts > 0;
+        let max_ms = if observed { self.me.config.roles.election_delay_max_ms } else { 0 };
+        match self.me.draw_ms(max_ms) {
+            0 => self.look(),
+            ms => self.me.state = State::Pausing { until_ms: self.now.mono_ms + ms },
+        }
+    }
+
     fn look(&mut self) {
+        if self.me.unlogged && self.me.config.logs() {
+            let what =
+                "as an observer without a log it has not kept what it was told, and now it has to".into();
+            self.out.push(Output::Diverged { what });
+            return;
+        }
         // The tree holds all of it, so for a leader to come it is as good as committed: what is not will be cut off.
         let last = self.me.history.last();
         self.me.history.commit(last);

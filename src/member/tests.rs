@@ -21,6 +21,8 @@ struct Node {
     answered: BTreeMap<ConnId, u32>,
     /// Attempt and link of its connection to a leader.
     leader: Option<(u64, ServerId, LinkId)>,
+    /// How many txns it has logged.
+    logged: usize,
     up: bool,
 }
 
@@ -36,8 +38,10 @@ struct Cluster {
 
 fn config(me: ServerId, voters: i64) -> MemberConfig {
     let mut all = members::Members::default();
-    for id in 1..=voters {
-        let member = members::Member::parse(&format!("h{id}:{}:{}", 2000 + id, 3000 + id), false).unwrap();
+    for id in 1..=voters.max(me.0) {
+        let role = if id > voters { ":observer" } else { "" };
+        let line = format!("h{id}:{}:{}{role}", 2000 + id, 3000 + id);
+        let member = members::Member::parse(&line, false).unwrap();
         all.servers.insert(ServerId(id), member);
     }
     MemberConfig {
@@ -83,12 +87,33 @@ impl Cluster {
                 deliveries: Deliveries::new(1),
                 answered: BTreeMap::new(),
                 leader: None,
+                logged: 0,
                 up: true,
             };
             (id, node)
         });
         let nodes = nodes.collect();
         Self { now, nodes, queue: VecDeque::new(), links: BTreeMap::new(), next_link: 1, closed: Vec::new() }
+    }
+
+    /// A member with a setting of its own in the place of one that has not begun; one with a greater number than the
+    /// voters observes.
+    fn set(&mut self, id: i64, voters: i64, with: impl FnOnce(&mut MemberConfig)) {
+        let mut config = config(ServerId(id), voters);
+        with(&mut config);
+        let pipeline = pipeline_config(ServerId(id));
+        let member = Member::new(config, pipeline, &[], Zxid::ZERO, None, None, self.now);
+        let node = Node {
+            member,
+            tree: Tree::new(TreeOptions { digest: true, ..TreeOptions::default() }),
+            watches: WatchManager::new(1),
+            deliveries: Deliveries::new(1),
+            answered: BTreeMap::new(),
+            leader: None,
+            logged: 0,
+            up: true,
+        };
+        self.nodes.insert(ServerId(id), node);
     }
 
     fn put(&mut self, to: i64, input: Input) {
@@ -123,6 +148,7 @@ impl Cluster {
         }
         node.member.settle(now, &node.tree, &mut outputs);
         while let Some(batch) = node.member.take_log() {
+            node.logged += batch.logged().count();
             self.queue.push_back((id, Input::Pipeline(pipeline::Input::Durable(batch.last))));
         }
         if node.member.has_ready() {
@@ -392,4 +418,79 @@ fn a_member_without_a_quorum_serves_readers_until_somebody_leads_and_closes_them
     assert_eq!(c.part(other), Part::Looking);
     c.pass(2500);
     assert_eq!(c.part(other), Part::ReadOnly);
+}
+
+#[test]
+fn a_leader_may_leave_clients_to_the_others() {
+    let mut c = Cluster::new(3);
+    for id in 1..=3 {
+        c.set(id, 3, |config| config.roles.leads_without_clients = true);
+    }
+    c.pass(3000);
+    let leader = (1..=3).find(|id| c.part(*id) == Part::LeadingOnly).expect("somebody leads");
+    assert!(!c.part(leader).serves());
+    c.put(
+        leader,
+        Input::Pipeline(pipeline::Input::Connect(Connect {
+            conn: conn(1),
+            timeout_ms: 10_000,
+            session: SessionId::NONE,
+            password: Bytes::from_static(&[0; 16]),
+            last_zxid_seen: Zxid::ZERO,
+            read_only: false,
+            has_read_only_byte: true,
+        })),
+    );
+    assert_eq!(c.nodes[&ServerId(leader)].answered[&conn(1)], 0, "closed without a word");
+    let other = if leader == 1 { 2 } else { 1 };
+    let session = c.connect(other, conn(2));
+    c.create(other, conn(2), session, 1, "/a");
+    assert_eq!(c.nodes[&ServerId(other)].answered[&conn(2)], 2);
+}
+
+#[test]
+fn an_observer_may_keep_nothing_on_disk() {
+    let mut c = Cluster::new(3);
+    c.set(4, 3, |config| config.roles.observes_without_log = true);
+    c.set(5, 3, |_| {});
+    c.pass(3000);
+    assert!(matches!(c.part(4), Part::Observing { .. }), "{:?}", c.part(4));
+    let session = c.connect(4, conn(4));
+    c.create(4, conn(4), session, 1, "/a");
+    assert_eq!(c.nodes[&ServerId(4)].answered[&conn(4)], 2);
+    let logged = [1, 4, 5].map(|id| c.nodes[&ServerId(id)].logged);
+    assert_eq!(logged, [2, 0, 2]);
+    let digests = [1, 4, 5].map(|id| c.nodes[&ServerId(id)].tree.digest());
+    assert_eq!(digests, [digests[0]; 3]);
+}
+
+#[test]
+fn an_observer_waits_for_a_random_time_before_it_looks_and_before_it_connects() {
+    let mut times = Vec::new();
+    for seed in 0..8 {
+        let mut c = Cluster::new(3);
+        c.set(4, 3, |config| {
+            config.roles.seed = seed;
+            (config.roles.election_delay_max_ms, config.roles.connect_delay_max_ms) = (3000, 3000);
+        });
+        // Connects after a pause of up to three seconds.
+        let mut first = 0;
+        while !c.part(4).serves() {
+            c.pass(50);
+            first += 50;
+        }
+        let Part::Observing { leader } = c.part(4) else { panic!("{:?}", c.part(4)) };
+        c.kill(leader.0);
+        assert_eq!(c.part(4), Part::Looking);
+        let mut again = 0;
+        while !c.part(4).serves() {
+            c.pass(50);
+            again += 50;
+        }
+        assert!(first < 7000 && again < 10_000, "{first} {again}");
+        times.push((first, again));
+    }
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > 4, "they do not come all at once: {times:?}");
 }

@@ -91,7 +91,7 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
     let mut view = ServerView {
         running: part.serves(),
         mode: match part {
-            Part::Standalone | Part::Looking | Part::Joining { .. } => Mode::Standalone,
+            Part::Standalone | Part::Looking | Part::Joining { .. } | Part::LeadingOnly => Mode::Standalone,
             Part::ReadOnly => Mode::ReadOnly,
             Part::Leading => Mode::Leader,
             Part::Following { .. } => Mode::Follower,

@@ -76,6 +76,9 @@ impl Core {
                     ),
                     Part::Joining { leader } => info!(leader = leader.0, "elected"),
                     Part::Leading => info!(epoch = self.epoch(), "leading, and serving clients"),
+                    Part::LeadingOnly => {
+                        info!(epoch = self.epoch(), "leading, and leaving clients to the others")
+                    }
                     Part::Following { leader } => {
                         info!(leader = leader.0, epoch = self.epoch(), "following, and serving clients");
                     }

@@ -102,6 +102,13 @@ pub(super) fn member(config: &ServerConfig, ensemble: &EnsembleConfig) -> Member
                 .request
                 .read_only_mode_enabled
                 .then(|| i64::from(config.session.tick_time_ms).max(READ_ONLY_AFTER_MS)),
+            leads_without_clients: !ensemble.leader_serves,
+            observes_without_log: !ensemble.observer_logs,
+            election_delay_max_ms: i64::from(ensemble.observer_election_delay_ms),
+            connect_delay_max_ms: i64::from(ensemble.observer_reconnect_delay_ms),
+            diff_syncs_max: ensemble.diff_syncs_max.map_or(0, saturating),
+            epoch_wait_max_ms: ensemble.epoch_wait_max_ms.map(i64::from),
+            seed: rand::random(),
         },
     }
 }

@@ -114,7 +114,7 @@ impl Pipeline {
     pub(super) fn settle(&mut self, now: Now, tree: &Tree) {
         let mut here = Vec::new();
         {
-            let Role::Leading(Leading { broadcast, learners: Some(learners) }) = &mut self.role else {
+            let Role::Leading(Leading { broadcast, learners: Some(learners), .. }) = &mut self.role else {
                 return;
             };
             let committed = broadcast.committed();
@@ -149,7 +149,9 @@ impl Pipeline {
     }
 
     fn sync_by(&mut self, now: Now, tree: &Tree, who: Syncing) {
-        let Role::Leading(Leading { broadcast, learners: Some(learners) }) = &mut self.role else { return };
+        let Role::Leading(Leading { broadcast, learners: Some(learners), .. }) = &mut self.role else {
+            return;
+        };
         learners.begin_sync(who, broadcast.proposed());
         self.settle(now, tree);
     }

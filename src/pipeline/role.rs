@@ -41,13 +41,15 @@ pub(super) struct Leading {
     pub(super) broadcast: Broadcast,
     /// What it needs to know of its learners; `None` when it is standalone.
     pub(super) learners: Option<Learners>,
+    /// It takes clients of its own.
+    serving: bool,
 }
 
 impl Role {
     /// That of a standalone server.
     pub(super) fn alone(server: ServerId, last: Zxid) -> Self {
         let broadcast = Broadcast::new(Quorum::majority([server]), last);
-        Role::Leading(Leading { broadcast, learners: None })
+        Role::Leading(Leading { broadcast, learners: None, serving: true })
     }
 }
 
@@ -96,7 +98,15 @@ impl Pipeline {
         self.reaper = Reaper::new(self.config.reaper, now);
         self.ids.go_on_after(start, now.wall_ms);
         let broadcast = Broadcast::of(quorums, start);
-        self.role = Role::Leading(Leading { broadcast, learners: Some(Learners::new(alone, start)) });
+        let learners = Some(Learners::new(alone, start));
+        self.role = Role::Leading(Leading { broadcast, learners, serving: true });
+    }
+
+    /// A leader leaves clients to the other members.
+    pub fn turn_clients_away(&mut self) {
+        if let Role::Leading(leading) = &mut self.role {
+            leading.serving = false;
+        }
     }
 
     /// From now on it takes proposals and commits from a leader. Clients are not served yet.
@@ -226,7 +236,7 @@ impl Pipeline {
     pub(super) fn serves(&self) -> bool {
         match &self.role {
             Role::Waiting { read_only, .. } => *read_only,
-            Role::Leading(_) => true,
+            Role::Leading(leading) => leading.serving,
             Role::Learning(learning) => learning.serving,
         }
     }

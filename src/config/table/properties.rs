@@ -248,11 +248,11 @@ pub(super) static SECTIONS: &[Section] = &[
                 "first pause between two votes"
             "fastleader.maxNotificationInterval" Both from(0, Ms), "60000", Ensemble;
                 "longest pause between two votes"
-            "leader.maxTimeToWaitForEpoch" Both int(Ms), "-1", Later(&["-1"]);
-                "how long a new leader waits for followers; -1 is `initLimit`"
+            "leader.maxTimeToWaitForEpoch" Both int(Ms), "-1", Ensemble;
+                "a new leader that has waited longer for a quorum gives up when one of its voters looks again; -1 is off"
             "leader.maxConcurrentSnapSyncs" Both int(Plain), "10", Ensemble;
                 "learners that receive a snapshot at the same time"
-            "leader.maxConcurrentDiffSyncs" Both int(Plain), "100", Later(&["100"]);
+            "leader.maxConcurrentDiffSyncs" Both int(Plain), "100", Ensemble;
                 "learners that receive transactions at the same time"
             "leader.ackLoggingFrequency" Both int(Plain), "1000", Ignored;
                 "every how many acknowledgements the latency is sampled"
@@ -264,17 +264,17 @@ pub(super) static SECTIONS: &[Section] = &[
                 "a learner sends in the background"
             "leaderConnectDelayDuringRetryMs" Both from(0, Ms), "100", Ensemble;
                 "pause between two attempts to reach the leader"
-            "leaderServes" Both Unless("no"), "yes", Later(&["yes"]);
+            "leaderServes" Both Unless("no"), "yes", Ensemble;
                 "whether a leader accepts clients"
             "forward_learner_requests_to_commit_processor_disabled" Both Lenient, "false", Ignored;
                 "shorten the way of learners' requests in the leader"
             "follower.skipLearnerRequestToNextProcessor" Both Lenient, "false", Ignored;
                 "shorten the way of learners' requests in a follower"
-            "observer.syncEnabled" Both Lenient, "", Later(&[""]);
+            "observer.syncEnabled" Both Lenient, "", Ensemble;
                 "overrides `syncEnabled`"
-            "observer.reconnectDelayMs" Both from(0, Ms), "0", Later(&["0"]);
+            "observer.reconnectDelayMs" Both from(0, Ms), "0", Ensemble;
                 "pause of an observer before it looks for a leader again"
-            "observer.election.DelayMs" Both from(0, Ms), "200", Later(&["200"]);
+            "observer.election.DelayMs" Both from(0, Ms), "200", Ensemble;
                 "pause of an observer between two looks for a leader"
             "observerMaster.sizeLimit" Both int(Bytes), "33554432", Later(&["33554432"]);
                 "transactions a follower keeps for its observers"

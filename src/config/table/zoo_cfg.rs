@@ -60,7 +60,7 @@ pub(super) static SECTIONS: &[Section] = &[
                 "role of this server; the server list overrides it"
             "quorumListenOnAllIPs" ZooCfg Bool, "false", Ensemble;
                 "accept peers on all addresses of the machine"
-            "syncEnabled" ZooCfg Bool, "true", Later(&["true"]);
+            "syncEnabled" ZooCfg Bool, "true", Ensemble;
                 "whether observers keep logs and snapshots; the property `zookeeper.observer.syncEnabled` overrides it"
             "localSessionsEnabled" ZooCfg Bool, "false", Ensemble;
                 "new sessions are known only to the server that serves them: they cost no transaction and cannot move"

@@ -193,6 +193,11 @@ impl Election {
         Vote { proposal: self.proposal, round: self.round, state: self.state }
     }
 
+    /// Whether this voter shared the proposal that has been decided on, as far as is known.
+    pub fn was_for_it(&self, voter: ServerId) -> bool {
+        self.votes.get(&voter).is_some_and(|vote| vote.agrees(&self.vote()))
+    }
+
     fn look(&mut self, now_ms: i64, last: Zxid, peer_epoch: i64) {
         self.state = PeerState::Looking;
         self.round += 1;

@@ -28,6 +28,11 @@ pub struct LeaderConfig {
     pub sync_from_log: bool,
     /// `leader.maxConcurrentSnapSyncs`: more observers than this are sent away. 0 or less is no limit.
     pub snapshot_syncs_max: i32,
+    /// `leader.maxConcurrentDiffSyncs`: the same for observers that get txns.
+    pub diff_syncs_max: i32,
+    /// `leader.maxTimeToWaitForEpoch`, ms: a leader that waits for a quorum for longer than this gives up as soon as a
+    /// member that voted for it looks for a leader again. Negative: only after `initLimit`.
+    pub epoch_wait_max_ms: i64,
 }
 
 /// What reaches a leader.
@@ -81,6 +86,11 @@ pub enum LeaderInput {
     SnapshotSent {
         /// The learner.
         link: LinkId,
+    },
+    /// A member that voted for this one looks for a leader again.
+    Disloyal {
+        /// Who.
+        member: ServerId,
     },
     /// Is this still the leader? Answered by [`LeaderOutput::BarrierPassed`] once a quorum has answered a PING that
     /// was sent afterwards. Never answered when it is not.

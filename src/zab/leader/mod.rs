@@ -129,6 +129,7 @@ impl Leader {
                 }
             }
             LeaderInput::SnapshotSent { link } => self.snapshot_sent(link),
+            LeaderInput::Disloyal { member } => self.disloyal(member),
             LeaderInput::Barrier(id) => self.barrier(id),
         }
         self.advance(history);
@@ -196,6 +197,18 @@ impl Leader {
                 };
                 self.close(link, format!("{what} was expected, and {} came", packet.name()));
             }
+        }
+    }
+
+    /// Who has voted for it looks again. While that may be because its connection to this leader came too early, it comes
+    /// back; later it is a sign that the votes were counted wrong.
+    ///
+    /// Upstream counterpart: `Leader.reportLookingSid`.
+    fn disloyal(&mut self, member: ServerId) {
+        let max_ms = self.config.epoch_wait_max_ms;
+        let waited_ms = self.now_ms - (self.phase_until_ms - self.config.init_limit_ms);
+        if self.phase == Phase::Discovery && max_ms >= 0 && waited_ms > max_ms {
+            self.resign(format!("server {} looks for another leader, and there is no quorum yet", member.0));
         }
     }
 

@@ -49,6 +49,10 @@ impl Leader {
                     self.out.push(LeaderOutput::BeginSnapshot { link });
                 }
             }
+            Plan::Stream { .. } if self.too_many_streams(link) => {
+                let max = self.config.diff_syncs_max;
+                self.close(link, format!("{max} learners are being brought up to date already"));
+            }
             Plan::Stream { first, log, after } => {
                 let mut bytes = Vec::new();
                 match first {
@@ -62,6 +66,13 @@ impl Leader {
                 self.join(link, bytes, after, false, history);
             }
         }
+    }
+
+    /// Whether an observer has to come again, as others get txns already. A voter is never sent away.
+    fn too_many_streams(&self, link: LinkId) -> bool {
+        let max = self.config.diff_syncs_max;
+        let running = self.links.values().filter(|l| l.stage == Stage::Syncing(false)).count();
+        max > 0 && running >= max as usize && self.links.get(&link).is_some_and(|l| l.observer)
     }
 
     /// The tree is seized for a learner. Answers whether it is still wanted.

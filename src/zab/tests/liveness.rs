@@ -178,6 +178,27 @@ fn every_wait_for_a_quorum_ends() {
 }
 
 #[test]
+fn a_leader_that_waits_for_its_quorum_gives_up_when_a_voter_of_its_own_looks_again() {
+    let looks = LeaderInput::Disloyal { member: ServerId(2) };
+    for (max_ms, waits_ms, gives_up) in [(-1, INIT_MS - 1, false), (500, 500, false), (500, 501, true)] {
+        let quorums = vec![Quorum::majority([1, 2, 3].map(ServerId))];
+        let mut w =
+            World::configured(3, quorums, Disk::with(1, &zs(1, 1..=5)), |c| c.epoch_wait_max_ms = max_ms);
+        w.now_ms += waits_ms;
+        w.lead(looks.clone());
+        assert_eq!(w.resigned.is_some(), gives_up, "{max_ms} {waits_ms}: {:?}", w.resigned);
+    }
+    // Once there is a quorum, who looks may look.
+    let quorums = vec![Quorum::majority([1, 2, 3].map(ServerId))];
+    let mut w = World::configured(3, quorums, Disk::with(1, &zs(1, 1..=5)), |c| c.epoch_wait_max_ms = 0);
+    let link = w.join(1, false, Disk::with(1, &zs(1, 1..=5)));
+    w.deliver_to_leader(link);
+    w.now_ms += 1;
+    w.lead(looks);
+    assert_eq!(w.resigned, None);
+}
+
+#[test]
 fn a_leader_without_its_quorum_resigns_and_a_silent_learner_is_given_up() {
     let (mut w, link) = established();
     w.pass(30 * TICK_MS);

@@ -144,6 +144,8 @@ impl World {
             force_snapshot: false,
             sync_from_log: true,
             snapshot_syncs_max: 10,
+            diff_syncs_max: 100,
+            epoch_wait_max_ms: -1,
         };
         with(&mut config);
         let leader = Leader::new(config, 0, disk.accepted, disk.current, disk.last());

@@ -206,6 +206,28 @@ fn observers_wait_for_their_turn_to_take_a_tree_and_voters_do_not() {
 }
 
 #[test]
+fn observers_wait_for_their_turn_to_get_txns_and_voters_do_not() {
+    let quorums = vec![Quorum::majority([1, 2, 3].map(ServerId))];
+    let mut w = World::configured(3, quorums, Disk::with(1, &zs(1, 1..=5)), |c| c.diff_syncs_max = 1);
+    w.join(2, false, Disk::with(1, &zs(1, 1..=5)));
+    w.run();
+    let [first, second, voter] = [(8, true), (9, true), (1, false)].map(|(id, observer)| {
+        let link = w.join(id, observer, Disk::with(1, &zs(1, 1..=5)));
+        w.deliver_to_leader(link);
+        w.deliver_to_learner(link);
+        w.deliver_to_leader(link);
+        link
+    });
+    let why = w.peer(second).closed.clone().expect("sent away");
+    assert!(why.contains("1 learners are being brought up to date already"), "{why}");
+    w.run();
+    assert!(w.peer(voter).served && w.peer(first).served);
+    let again = w.join(9, true, Disk::with(1, &zs(1, 1..=5)));
+    w.run();
+    assert!(w.peer(again).served, "the turn is free again");
+}
+
+#[test]
 fn a_new_ensemble_begins_with_epoch_one() {
     let mut w = World::new(3, &[1, 2, 3], Disk::with(0, &[]));
     let links = [1, 2].map(|id| w.join(id, false, Disk::with(0, &[])));
