@@ -100,6 +100,8 @@ pub struct Election {
     /// Votes of members that have a leader, in whatever round they chose it.
     settled: BTreeMap<ServerId, (i32, Vote)>,
     pending: VecDeque<(ServerId, Notification)>,
+    /// What each voter was answered to what, in this round.
+    told: BTreeMap<ServerId, (Proposal, Proposal)>,
     /// Peers that cannot be reached: nobody waits for their votes.
     down: BTreeSet<ServerId>,
     interval_ms: i64,
@@ -122,6 +124,7 @@ impl Election {
             votes: BTreeMap::new(),
             settled: BTreeMap::new(),
             pending: VecDeque::new(),
+            told: BTreeMap::new(),
             down: BTreeSet::new(),
             resend_at_ms: i64::MAX,
             decide_at_ms: None,
@@ -210,6 +213,7 @@ impl Election {
         self.votes.clear();
         self.settled.clear();
         self.pending.clear();
+        self.told.clear();
         self.decide_at_ms = None;
         self.interval_ms = self.config.notification_interval_min_ms;
         self.resend_at_ms = now_ms + self.interval_ms;
@@ -341,9 +345,18 @@ impl Election {
         let sender_looks = heard.vote.state == PeerState::Looking;
         // Only those that look are answered, voters or not: two that answer each other's answers never end.
         let behind = !looking || !self.is_voter(from) || heard.vote.round < self.round;
-        if sender_looks && behind {
+        if sender_looks && (behind || self.has_missed_mine(from, &heard.vote)) {
             self.send(from);
         }
+    }
+
+    /// Whether a voter of this round proposes something worse than this member does, and has not been told so since it
+    /// does. This member's vote may have reached it before it began to look, and was lost on it then. Upstream leaves
+    /// it to the next resending.
+    fn has_missed_mine(&mut self, from: ServerId, vote: &Vote) -> bool {
+        vote.round == self.round
+            && self.proposal.beats(&vote.proposal)
+            && self.told.insert(from, (self.proposal, vote.proposal)) != Some((self.proposal, vote.proposal))
     }
 
     /// Sends the vote to every voter; a voter counts its own at once.

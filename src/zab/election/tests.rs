@@ -381,3 +381,29 @@ fn nobody_waits_for_a_voter_that_cannot_be_reached() {
     // Of whom nothing is known is waited for.
     assert_eq!(decided_at_once(voters_of_three(&[1, 2]), &[]), []);
 }
+
+#[test]
+fn a_vote_that_came_before_a_voter_looked_is_told_again_when_it_does() {
+    let mut elections = voters_of_three(&[1, 2]);
+    for e in &mut elections {
+        e.step(0, Input::Reachable { peer: ServerId(3), up: false });
+    }
+    let [one, two] = elections.as_mut_slice() else { unreachable!("two of them") };
+    // The better one looks first; what it says is lost on the other, which looks a moment later.
+    two.step(0, Input::Look { last: Zxid(2), peer_epoch: 1 });
+    let late = one.step(0, Input::Look { last: Zxid(1), peer_epoch: 1 });
+    let to_two = |outputs: Vec<Output>, to: ServerId| -> Vec<Notification> {
+        let of = |o| match o {
+            Output::Send { to: t, notification } if t == to => Some(notification),
+            _ => None,
+        };
+        outputs.into_iter().filter_map(of).collect()
+    };
+    let mut answers = Vec::new();
+    for notification in to_two(late, ServerId(2)) {
+        answers.extend(to_two(two.step(1, Input::Heard { from: ServerId(1), notification }), ServerId(1)));
+    }
+    assert_eq!(answers.len(), 1, "it is answered, once");
+    let decided = one.step(2, Input::Heard { from: ServerId(2), notification: answers.remove(0) });
+    assert!(decided.contains(&Output::Decided(Role::Follower(ServerId(2)))), "{decided:?}");
+}
