@@ -174,6 +174,8 @@ pub fn epochs_at_start(
     options: &StorageOptions,
     last: Zxid,
 ) -> Result<(Option<Epoch>, Option<Epoch>), StorageError> {
+    // −1 stands for no data that can be trusted, and has no epoch.
+    let last = last.max(Zxid::ZERO);
     let read = |kind| read_epoch(disk, &options.snap_dir(), kind);
     let current = read(EpochKind::Current)?.map(|e| e.max(last.epoch()));
     let accepted = read(EpochKind::Accepted)?.map(|e| e.max(last.epoch()));

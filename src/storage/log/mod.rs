@@ -26,7 +26,13 @@ pub use writer::{LogOptions, LogStats, LogWriter, SnapshotPace};
 #[cfg(test)]
 mod tests;
 
+use super::names::parse_log_name;
+use super::{Disk, StorageError};
 use simd_adler32::adler32;
+use std::path::Path;
+
+/// Names of files under way begin with this.
+const TEMPORARY: &str = "tmp.";
 
 /// First four bytes of a log: "ZKLG".
 pub(crate) const LOG_MAGIC: u32 = 0x5a4b_4c47;
@@ -59,6 +65,28 @@ pub fn encode_record(entry: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(entry);
     out.push(b'B');
+}
+
+/// The time in an entry's header, ms since 1970, if it is long enough to have one.
+fn entry_time_ms(entry: &[u8]) -> Option<i64> {
+    let bytes = entry.get(..TXN_HEADER_LEN)?.get(20..28)?;
+    Some(i64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// Removes what a crash left of files under way. Returns the names.
+///
+/// # Errors
+/// When the directory cannot be listed or a file not removed.
+pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, StorageError> {
+    let mut names = Vec::new();
+    for entry in disk.list(dir).map_err(StorageError::io("list", dir))? {
+        if !entry.is_dir && entry.name.strip_prefix(TEMPORARY).is_some_and(|n| parse_log_name(n).is_some()) {
+            let path = dir.join(&entry.name);
+            disk.remove(&path).map_err(StorageError::io("remove", &path))?;
+            names.push(entry.name);
+        }
+    }
+    Ok(names)
 }
 
 /// The zxid in an entry's header, if it is long enough to have one.

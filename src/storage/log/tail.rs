@@ -28,7 +28,7 @@ const ZXID_DISTANCE_MAX: i64 = 1 << 24;
 /// Bytes hashed in search of a good record before the search gives up and calls it damage.
 const HASHED_MAX: usize = 1 << 30;
 /// Transactions of one batch are at most this far apart: they were collected while the batch before was forced.
-const BATCH_TIME_MAX_MS: i64 = 5_000;
+pub(super) const BATCH_TIME_MAX_MS: i64 = 5_000;
 
 pub(super) enum Verdict {
     Torn,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sim::disk::{Failure, FakeDisk};
+use crate::sim::disk::{Failure, FakeDisk, Unforced};
 use crate::sim::rng::Rng;
 use crate::storage::{Disk, OpenMode, StorageError};
 use crate::types::{SessionId, Txn, TxnBody, TxnFormat, Zxid};
@@ -390,4 +390,41 @@ fn a_log_may_grow_while_it_is_read() {
         assert_eq!(record.zxid, Zxid(last));
     }
     assert_eq!(last, 40);
+}
+
+/// Found by simulation: what a member gets from its leader when it joins is appended as one batch and may be of days. A
+/// machine that died while it was written left what passes for damage, and the member did not start again.
+#[test]
+fn a_batch_of_txns_far_apart_in_time_is_there_as_a_whole_or_not_at_all() {
+    let far: Vec<i64> = (1..=12).map(|i| i * 60_000).collect();
+    let all: Vec<i64> = (1..=5).chain(far.iter().copied()).collect();
+    for call in 0.. {
+        let mut finished = false;
+        for seed in 0..20 {
+            let disk = disk_with_dir();
+            let mut log = writer(&disk, 4096);
+            append(&mut log, 1..=5).unwrap();
+            log.force().unwrap();
+            disk.crash_at(disk.calls() + call);
+            let entries: Vec<_> = far.iter().map(|z| entry(*z, 900)).collect();
+            let (first, last) = (Zxid(far[0]), Zxid(far[11]));
+            let done = log.append(entries.iter().map(Vec::as_slice), first, last).and_then(|()| log.force());
+            finished = done.is_ok();
+            disk.crash(Unforced::Random(seed));
+            remove_leftovers(&disk, Path::new(DIR)).unwrap();
+            let found = cursor(&disk, 1).unwrap();
+            assert!(found == all || !finished && found == all[..5], "call {call}, seed {seed}: {found:?}");
+        }
+        if finished {
+            assert!(call >= 5, "{call}");
+            break;
+        }
+    }
+    let disk = disk_with_dir();
+    let mut log = writer(&disk, 4096);
+    append(&mut log, 1..=5).unwrap();
+    log.append([&entry(60_000, 9)[..], &entry(120_000, 9)], Zxid(60_000), Zxid(120_000)).unwrap();
+    append(&mut log, 120_001..=120_002).unwrap();
+    log.force().unwrap();
+    assert_eq!(cursor(&disk, 1).unwrap(), [1, 2, 3, 4, 5, 60_000, 120_000, 120_001, 120_002]);
 }

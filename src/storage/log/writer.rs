@@ -1,9 +1,9 @@
-use super::{HEADER_LEN, LogReader, Next, encode_record, header};
+use super::{HEADER_LEN, LogReader, Next, TEMPORARY, encode_record, entry_time_ms, header};
 use crate::storage::names::log_name;
 use crate::storage::{Disk, DiskFile, OpenMode, StorageError};
 use crate::types::Zxid;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,11 @@ const ZEROS_AHEAD: u64 = 256 << 10;
 const GROW_DISTANCE: u64 = 4096;
 /// A framing buffer larger than this is given back after use.
 const BUFFER_KEPT_MAX: usize = 4 << 20;
+
+/// A batch whose txns are further apart in time is written as a file of its own. What is found torn at the end of a log
+/// is taken for one batch only within `tail::BATCH_TIME_MAX_MS`, and what a member gets from its leader when it joins may
+/// be of days.
+const BATCH_TIME_MAX_MS: i64 = super::tail::BATCH_TIME_MAX_MS - 1_000;
 
 /// Settings of a [`LogWriter`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,15 +119,22 @@ impl LogWriter {
         self.check()?;
         self.buf.clear();
         let mut records = 0;
+        let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
         for entry in entries {
             encode_record(entry, &mut self.buf);
             records += 1;
+            if let Some(time_ms) = entry_time_ms(entry) {
+                (earliest, latest) = (earliest.min(time_ms), latest.max(time_ms));
+            }
         }
         if records == 0 {
             return Ok(());
         }
         let bytes = self.buf.len() as u64;
-        let done = self.write_buf(first);
+        let done = match latest.saturating_sub(earliest) > BATCH_TIME_MAX_MS && records > 1 {
+            true => self.write_whole_file(first),
+            false => self.write_buf(first),
+        };
         self.or_poison(done)?;
         // A zxid may repeat: a write that could not be decoded leaves an error with its predecessor's number.
         self.last_zxid = self.last_zxid.max(last);
@@ -232,6 +244,40 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Writes the batch as a file of its own, which gets its name when all of it is durable: a crash leaves all or
+    /// nothing. The next batch begins another file.
+    fn write_whole_file(&mut self, first: Zxid) -> Result<(), StorageError> {
+        self.force_file()?;
+        self.file = None;
+        let path = self.options.dir.join(log_name(first));
+        let temporary = self.options.dir.join(format!("{TEMPORARY}{}", log_name(first)));
+        let io = |what| StorageError::io(what, &temporary);
+        self.refuse_to_replace(&path, first)?;
+        let file = self.disk.open(&temporary, OpenMode::Replace).map_err(io("create"))?;
+        file.write_all_at(&header(), 0).map_err(io("write"))?;
+        file.write_all_at(&self.buf, HEADER_LEN).map_err(io("write"))?;
+        if self.options.force_sync {
+            file.sync_all().map_err(io("force"))?;
+            self.stats.forces += 1;
+        }
+        self.disk.rename(&temporary, &path).map_err(StorageError::io("name", &path))?;
+        if self.options.force_sync {
+            self.disk.sync_dir(&self.options.dir).map_err(StorageError::io("force", &self.options.dir))?;
+        }
+        self.stats.files += 1;
+        Ok(())
+    }
+
+    /// A crash between creating a file and forcing its first batch leaves one of the same name, without records.
+    fn refuse_to_replace(&self, path: &Path, first: Zxid) -> Result<(), StorageError> {
+        if self.disk.exists(path).map_err(StorageError::io("inspect", path))?
+            && matches!(LogReader::open(&*self.disk, path)?.next_record()?, Next::Record { .. })
+        {
+            return Err(StorageError::LogExists { path: path.to_owned(), zxid: first });
+        }
+        Ok(())
+    }
+
     /// Begins the file whose first record will have the zxid `first`. Header and name are durable before any record
     /// is written, so a log without a header holds nothing.
     fn create(&mut self, first: Zxid) -> Result<Current, StorageError> {
@@ -239,11 +285,7 @@ impl LogWriter {
         let io = |what| StorageError::io(what, &path);
         let file = match self.disk.open(&path, OpenMode::CreateNew) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                // A crash between creating a file and forcing its first batch leaves one of the same name.
-                let mut old = LogReader::open(&*self.disk, &path)?;
-                if matches!(old.next_record()?, Next::Record { .. }) {
-                    return Err(StorageError::LogExists { path, zxid: first });
-                }
+                self.refuse_to_replace(&path, first)?;
                 self.disk.open(&path, OpenMode::Replace).map_err(io("replace"))?
             }
             other => other.map_err(io("create"))?,

@@ -28,7 +28,7 @@ mod tests;
 use super::error::damaged_list;
 use super::names::{TORN_PREFIX, list_logs, list_snapshots, snapshot_name};
 use super::snapshot::{digest_of, looks_valid, remove_leftovers};
-use super::{Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageOptions, TornTail};
+use super::{Disk, OpenMode, SnapshotFile, SnapshotWriter, StorageError, StorageOptions, TornTail, log};
 use crate::tree::{SnapshotNode, Tree, TreeOptions};
 use crate::types::{OwnerRules, SessionId, Zxid};
 use digests::DigestCheck;
@@ -166,7 +166,8 @@ struct Recovery<'a, 'p> {
 impl Recovery<'_, '_> {
     fn run(mut self) -> Result<Recovered, StorageError> {
         dirs::check(&**self.disk, self.options)?;
-        let leftovers = remove_leftovers(&**self.disk, &self.options.snap_dir())?;
+        let mut leftovers = remove_leftovers(&**self.disk, &self.options.snap_dir())?;
+        leftovers.extend(log::remove_leftovers(&**self.disk, &self.options.log_dir())?);
         if !leftovers.is_empty() {
             self.note(format!("removed {}: left by a crash while it was written", leftovers.join(", ")));
         }

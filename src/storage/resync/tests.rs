@@ -299,4 +299,5 @@ fn epochs_are_at_least_that_of_the_last_txn() {
     write_epoch(&m.disk, &options().snap_dir(), EpochKind::Accepted, Epoch(3)).unwrap();
     assert_eq!(at(zxid(2, 6)), (Some(Epoch(3)), Some(Epoch(2))));
     assert_eq!(at(zxid(1, 6)), (Some(Epoch(3)), Some(Epoch(1))));
+    assert_eq!(at(Zxid(-1)), (Some(Epoch(3)), Some(Epoch(1))));
 }
