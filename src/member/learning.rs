@@ -22,7 +22,8 @@ impl Turn<'_> {
             self.now.mono_ms,
             self.me.accepted,
             self.me.current,
-            self.me.history.last(),
+            // Who has lost its data must not be counted for what it once had.
+            if self.me.untrusted { Zxid(-1) } else { self.me.history.last() },
         );
         learner.want_tree_in(self.me.tree_wanted_in);
         self.me.attempts += 1;

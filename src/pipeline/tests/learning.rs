@@ -323,12 +323,14 @@ fn words_of_a_leader_that_make_no_sense_are_a_fault_and_nothing_more_is_taken_fr
         Bytes::from(bytes)
     };
     let (one, two, nine) = (Zxid(1 << 32 | 1), Zxid(1 << 32 | 2), Zxid(1 << 32 | 9));
+    // The number itself may come again, for the record of a failed request.
+    let before = Zxid(1 << 32);
     let good = || Input::Proposed { zxid: one, entry: entry(one) };
     let cases = [
         (Input::Committed(two), PipelineFault::NotProposed { zxid: two, last: one }),
         (
-            Input::Proposed { zxid: one, entry: entry(one) },
-            PipelineFault::OutOfOrder { zxid: one, last: one },
+            Input::Proposed { zxid: before, entry: entry(before) },
+            PipelineFault::OutOfOrder { zxid: before, last: one },
         ),
         (
             Input::Proposed { zxid: two, entry: entry(nine) },
