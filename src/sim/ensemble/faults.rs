@@ -1,9 +1,12 @@
 //! What goes wrong, when, and the settings that a seed draws.
 
 use super::world::{Event, Stop, Us, World};
-use crate::sim::{
-    disk::{Failure, Unforced},
-    rng::Rng,
+use crate::{
+    sim::{
+        disk::{Failure, FakeDisk, Unforced},
+        rng::Rng,
+    },
+    types::Zxid,
 };
 
 /// The size and the temper of a world.
@@ -13,6 +16,8 @@ pub struct Settings {
     pub voters: usize,
     /// Members without.
     pub observers: usize,
+    /// Voters are in three groups, and a quorum is a majority of most groups.
+    pub groups: bool,
     /// Clients.
     pub clients: usize,
     /// `tickTime`, ms.
@@ -53,9 +58,10 @@ pub(super) enum Kind {
     BreakClient,
     LoseElections,
     ClientDies,
+    LoseData,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Crash,
     Kind::CrashAtCall,
     Kind::FailAtCall,
@@ -68,6 +74,7 @@ const KINDS: [Kind; 12] = [
     Kind::BreakClient,
     Kind::LoseElections,
     Kind::ClientDies,
+    Kind::LoseData,
 ];
 
 impl Settings {
@@ -76,6 +83,7 @@ impl Settings {
         Self {
             voters: 3,
             observers: 0,
+            groups: false,
             clients: 3,
             tick_ms: 200,
             init_limit_ticks: 10,
@@ -106,6 +114,7 @@ impl Settings {
         let mut settings = Self::calm();
         settings.voters = pick(&[3, 3, 3, 4, 5, 5, 7]) as usize;
         settings.observers = if settings.voters < 7 { pick(&[0, 0, 1, 2]) as usize } else { 0 };
+        settings.groups = settings.voters >= 5 && pick(&[0, 0, 1]) == 1;
         settings.clients = pick(&[2, 3, 4]) as usize;
         settings.commit_log_count = pick(&[0, 5, 30, 500]) as usize;
         settings.force_snapshot = pick(&[0, 0, 0, 0, 0, 1]) == 1;
@@ -232,7 +241,24 @@ impl World {
                 self.net.election_loss_percent = if self.rng.chance(50) { 0 } else { self.rng.below(40) };
             }
             Kind::ClientDies => self.client_dies(),
+            Kind::LoseData => self.lose_data(n)?,
         }
+        Ok(())
+    }
+
+    /// A member comes back with an empty disk. It knows that it was not always empty, so it does not vote until a leader
+    /// has filled it; still no more than one may be so at a time.
+    fn lose_data(&mut self, n: usize) -> Result<(), Stop> {
+        let whole = |i: usize| i == n || self.ghost.members[i].has_data;
+        if !(0..self.nodes.len()).all(whole) || self.ghost.tip() == Zxid::ZERO {
+            return Ok(());
+        }
+        if self.nodes[n].is_up() {
+            self.died(n, "its disk is replaced".into(), true)?;
+        }
+        self.nodes[n].disk = FakeDisk::new();
+        self.nodes[n].options.create_empty_db = false;
+        self.ghost.loses_data(n);
         Ok(())
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Witnessed {
     /// The newest epoch that it has promised to, and the newest whose history it has acknowledged.
     pub accepted: Epoch,
     pub current: Epoch,
+    /// Its disk holds what it once said it holds.
+    pub has_data: bool,
     /// The last tree that it got from a leader: its own history begins there.
     pub base: Zxid,
     /// How many of the committed txns it has delivered.
@@ -77,7 +79,7 @@ impl Ghost {
             committed: vec![Zxid::ZERO],
             position: [(Zxid::ZERO, 0)].into(),
             leaders: BTreeMap::new(),
-            members: vec![Witnessed::default(); members],
+            members: vec![Witnessed { has_data: true, ..Witnessed::default() }; members],
             model: Model::default(),
             asked: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -181,6 +183,7 @@ impl Ghost {
         for zxid in path.into_iter().rev() {
             self.commit(zxid)?;
         }
+        self.members[node].has_data = true;
         let now = self.position[&zxid];
         for position in self.members[node].delivered + 1..=now {
             self.members[node].delivered = position;
@@ -297,6 +300,12 @@ impl Ghost {
     pub fn resynced(&mut self, node: usize, last: Zxid) {
         let member = &mut self.members[node];
         (member.logged, member.promised) = (last, last);
+    }
+
+    /// A member's disk is empty from now on.
+    pub fn loses_data(&mut self, node: usize) {
+        let delivered = self.members[node].delivered;
+        self.members[node] = Witnessed { delivered, ..Witnessed::default() };
     }
 
     /// A member says something that rests on its epochs.

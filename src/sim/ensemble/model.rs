@@ -72,9 +72,8 @@ impl Model {
 
     fn close(&mut self, session: SessionId, zxid: Zxid, paths: Option<&[String]>) -> Result<(), String> {
         let life = self.sessions.get_mut(&session).ok_or(format!("{zxid} closes unknown {session}"))?;
-        if let Some(before) = life.closed.replace(zxid) {
-            return Err(format!("{zxid} closes session {session}, which {before} closed"));
-        }
+        // A client may close what is being ended already; that changes nothing.
+        life.closed.get_or_insert(zxid);
         let owned: BTreeSet<String> =
             self.now.iter().filter(|(_, n)| n.owner == Some(session)).map(|(p, _)| p.clone()).collect();
         if let Some(paths) = paths {

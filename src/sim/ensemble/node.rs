@@ -151,14 +151,15 @@ impl World {
             }
             Err(e) => return Err(Stop::Violation(format!("Durability: node {n} cannot start: {e}"))),
         };
-        let last = recovered.last_zxid;
+        // −1 is that of an empty disk that is not trusted.
+        let (told, last) = (recovered.last_zxid, recovered.last_zxid.max(Zxid::ZERO));
         if recovered.digest_mismatches > 0 {
             return Err(Stop::Violation(format!("DigestsAgree: node {n} replays to other digests")));
         }
         self.ghost.restarts(n, last, accepted, current)?;
         self.ghost.digest(n, last, recovered.tree.digest())?;
         let (config, pipeline) = self.configs(n);
-        let member = Member::new(config, pipeline, &recovered.sessions, last, accepted, current, now);
+        let member = Member::new(config, pipeline, &recovered.sessions, told, accepted, current, now);
         let node = &mut self.nodes[n];
         let seed = self.seed ^ node.life << 8 ^ n as u64;
         node.run = Some(Box::new(Running {
@@ -180,7 +181,7 @@ impl World {
             touched: Vec::new(),
             wake_us: Us::MAX,
             part: Part::Looking,
-            applied: last,
+            applied: recovered.last_zxid,
         }));
         self.trace(&[1, n as u64, last.0 as u64]);
         self.turn(n, Input::Tick)

@@ -17,7 +17,7 @@ use crate::{
     storage::StorageOptions,
     types::{
         LinkId, OwnerRules, ServerId, TxnFormat, Zxid,
-        members::{Member, Members, PeerAddress, Role},
+        members::{Hierarchy, Member, Members, PeerAddress, Role},
     },
     zab::election::Notification,
 };
@@ -395,7 +395,12 @@ impl World {
             let role = if node.observer { Role::Observer } else { Role::Participant };
             (node.id, Member { addresses: vec![address], role, client: None })
         });
-        let members = Members { servers: servers.collect(), hierarchy: None, version: 0 };
+        let voters = self.nodes.iter().filter(|node| !node.observer).map(|node| node.id);
+        let hierarchy = self.settings.groups.then(|| Hierarchy {
+            group_of: voters.clone().map(|id| (id, id.0 % 3)).collect(),
+            weight_of: voters.map(|id| (id, 1)).collect(),
+        });
+        let members = Members { servers: servers.collect(), hierarchy, version: 0 };
         let tick_ms = self.settings.tick_ms;
         let rules = OwnerRules { extended_types: true, emulate_353: false };
         let member = MemberConfig {
