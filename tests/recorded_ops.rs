@@ -119,6 +119,7 @@ impl Server {
             time_ms: 1,
             config: &self.config,
             sessions: &AllOpen,
+            membership: None,
         };
         let prepared = match op {
             OpCode::CreateSession => prepare_create_session(&mut cx, 1),

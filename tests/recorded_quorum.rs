@@ -177,6 +177,7 @@ impl<'r> Reign<'r> {
             quorums: vec![Quorum::majority(voters.iter().copied())],
             config_text: String::from_utf8(text.expect("a NEWLEADER").to_vec()).expect("text"),
             config_version: 0,
+            begins_config: false,
             tick_ms: 1000,
             init_limit_ms: 10_000,
             sync_limit_ms: 5_000,

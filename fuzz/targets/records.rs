@@ -155,6 +155,7 @@ impl World {
             time_ms: 1_000 + (self.zxid.0 & 0xffff),
             config: &self.config,
             sessions: &Sessions,
+            membership: None,
         };
         let prepared = prepare(&mut cx, op, body);
         assert!(!matches!(prepared.body, TxnBody::CreateSession { .. }));
@@ -226,6 +227,7 @@ impl World {
                 time_ms: i64::MAX,
                 config: &self.config,
                 sessions: &Sessions,
+                membership: None,
             };
             if let Ok(prepared) = prepare_delete_container(&mut cx, &path) {
                 self.propose(SessionId(0), prepared);

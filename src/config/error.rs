@@ -85,6 +85,9 @@ pub enum ConfigError {
         /// What is wrong.
         source: MemberError,
     },
+    /// The configuration that is to come cannot be read.
+    #[error(transparent)]
+    Next(#[from] super::dynamic::ConfigFileError),
     /// The file `myid` holds no number.
     #[error("{}: the first line is `{text}`, expected the number of this server", path.display())]
     MyId {

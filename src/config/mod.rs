@@ -17,14 +17,14 @@
 
 pub mod cli;
 pub mod docs;
+pub mod dynamic;
 mod error;
-pub mod properties;
 pub mod resolve;
 pub mod table;
 
 use std::path::PathBuf;
 
-pub use crate::types::{HostPort, members};
+pub use crate::types::{HostPort, members, properties};
 pub use error::{ConfigError, EXIT_INVALID_INVOCATION, Level, Notice, Origin, USAGE};
 pub use resolve::EnsembleConfig;
 

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::ServerConfig;
+use super::dynamic::ConfigFiles;
 use super::error::{ConfigError, Level, Notice, Origin};
 use super::members::{Members, Role};
 use super::properties::{self, Property};
@@ -58,8 +59,14 @@ pub struct Settings {
 /// What a member of an ensemble needs beyond a [`ServerConfig`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnsembleConfig {
-    /// All members.
+    /// All members: the active configuration.
     pub members: Members,
+    /// A newer one that was proposed before this server stopped, of `<cfg>.dynamic.next`.
+    pub next: Option<Members>,
+    /// Whether the members come from a `dynamicConfigFile`.
+    pub dynamic: bool,
+    /// `standaloneEnabled`: an ensemble has two voters at least.
+    pub standalone_enabled: bool,
     /// Content of `myid`: which member this is.
     pub server_id: ServerId,
     /// Role of this server, by the member list.
@@ -158,6 +165,14 @@ pub fn read(start: &Start, flags: &[Flag]) -> Result<Settings, ConfigError> {
     if let Start::File(path) = start {
         let (members, origin) = ensemble::read_members(path, &mut values, member_lines)?;
         ensemble = values.ensemble(&mut server, members, origin)?;
+        if let Some(ensemble) = &mut ensemble
+            && ensemble.dynamic
+            && server.request.reconfig_enabled
+        {
+            let next = ConfigFiles::of(path).read_next(values.multi_address_property)?;
+            ensemble.next =
+                next.filter(|next| next.version > ensemble.members.version && next.voters().next().is_some());
+        }
         if server.connection.client_address.is_none() {
             let text = format!("{}: clientPort is not set: no client can connect", path.display());
             values.notices.push(Notice { level: Level::Warn, text });

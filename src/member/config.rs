@@ -11,6 +11,14 @@ pub struct MemberConfig {
     pub me: ServerId,
     /// The active configuration.
     pub members: Members,
+    /// One that was proposed and of which this member does not know whether it is committed; its version is greater.
+    pub next: Option<Members>,
+    /// `reconfigEnabled`: configurations are taken over.
+    pub reconfig_enabled: bool,
+    /// `standaloneEnabled`: a configuration needs two voters.
+    pub standalone_enabled: bool,
+    /// `multiAddress.enabled`.
+    pub multi_address: bool,
     /// `tickTime`, ms.
     pub tick_ms: i64,
     /// `initLimit`, ticks.
@@ -69,30 +77,22 @@ impl MemberConfig {
 
     /// Whether this member votes in the active configuration.
     pub fn votes(&self) -> bool {
-        self.members.servers.get(&self.me).is_some_and(|member| member.role == Role::Participant)
+        self.members.votes(self.me)
+    }
+
+    /// Its role in the active configuration. One that is no member follows without a vote.
+    pub fn role(&self) -> Role {
+        self.members.role_of(self.me)
     }
 
     /// Whether what it is told goes to its log.
     pub fn logs(&self) -> bool {
-        self.votes() || !self.roles.observes_without_log
+        self.role() == Role::Participant || !self.roles.observes_without_log
     }
 
     /// The configurations that have to agree.
     pub fn quorums(&self) -> Vec<Quorum> {
-        vec![quorum(&self.members)]
-    }
-}
-
-/// Who decides in a configuration.
-pub fn quorum(members: &Members) -> Quorum {
-    match &members.hierarchy {
-        None => Quorum::majority(members.voters()),
-        Some(hierarchy) => Quorum::hierarchical(
-            members.voters(),
-            hierarchy
-                .group_of
-                .iter()
-                .map(|(id, group)| (*id, *group, hierarchy.weight_of.get(id).copied().unwrap_or(1))),
-        ),
+        let next = self.next.iter().filter(|next| next.version > self.members.version);
+        [&self.members].into_iter().chain(next).map(Quorum::of).collect()
     }
 }

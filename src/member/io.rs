@@ -1,6 +1,6 @@
 use crate::{
     pipeline,
-    types::{Epoch, ServerId, SessionId, Zxid},
+    types::{Epoch, ServerId, SessionId, Zxid, members::Members},
     zab::{EpochKind, LinkId, Packet, election::Notification},
 };
 use bytes::Bytes;
@@ -180,6 +180,18 @@ pub enum Output {
         kind: EpochKind,
         /// The value.
         epoch: Epoch,
+    },
+    /// A configuration is proposed: make it durable before anything that follows is done, and forget one that was
+    /// proposed before. `None`: what was proposed before is of no account.
+    SeeConfig {
+        /// The configuration; its servers are peers from now on.
+        next: Option<Box<Members>>,
+    },
+    /// A configuration is committed: make it durable before anything that follows is done. One that was proposed and is
+    /// not newer is forgotten.
+    AdoptConfig {
+        /// The configuration.
+        active: Box<Members>,
     },
     /// Cut the log back to this and load the state again. Nothing is in the log's queue at this time. Answered by
     /// [`Input::Truncated`] or [`Input::NotTruncated`].

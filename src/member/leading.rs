@@ -1,6 +1,6 @@
 //! Between the leader's protocol and the pipeline.
 
-use super::{EARLY_LINKS_MAX, EARLY_PACKETS_MAX, Output, Part, State, Turn};
+use super::{EARLY_HELD_MS, EARLY_LINKS_MAX, EARLY_PACKETS_MAX, Output, Part, State, Turn, reconfig};
 use crate::{
     pipeline::{self, ToLearner},
     zab::{Leader, LeaderConfig, LeaderInput, LeaderOutput, LinkId, Packet, election},
@@ -13,8 +13,9 @@ impl Turn<'_> {
             LeaderConfig {
                 me: config.me,
                 quorums: config.quorums(),
-                config_text: config.members.to_string(),
-                config_version: i64::try_from(config.members.version).unwrap_or(i64::MAX),
+                config_text: config.last_seen().to_string(),
+                config_version: reconfig::version(config.last_seen()),
+                begins_config: config.reconfig_enabled && config.last_seen().version == 0,
                 tick_ms: config.tick_ms,
                 init_limit_ms: config.init_limit_ms(),
                 sync_limit_ms: config.sync_limit_ms(),
@@ -67,8 +68,19 @@ impl Turn<'_> {
                 self.pipe(pipeline::Input::LinkGone { link });
             }
             LeaderOutput::StoreEpoch { kind, epoch } => self.store_epoch(kind, epoch),
+            LeaderOutput::ConfigBegun { version } => {
+                let mut members = self.me.config.members.clone();
+                members.version = u64::try_from(version.0).unwrap_or_default();
+                self.see_config(members);
+            }
             LeaderOutput::Established { epoch } => {
+                if !self.complete_config() {
+                    return;
+                }
                 self.pipeline.lead(self.me.config.quorums(), epoch, self.now);
+                if let Some(membership) = self.membership() {
+                    self.pipeline.set_membership(membership);
+                }
                 self.me.untrusted = false;
                 self.me.config_node_due = true;
                 self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
@@ -98,6 +110,7 @@ impl Turn<'_> {
 
     /// What the pipeline has for learners and for the leader.
     pub(super) fn hand_on_messages(&mut self) {
+        let mut over = None;
         let mut messages = self.pipeline.take_to_learners().into_iter().peekable();
         while let Some(message) = messages.next() {
             match message {
@@ -114,8 +127,17 @@ impl Turn<'_> {
                 ToLearner::Synced { link } => {
                     self.out.push(Output::Send { link, bytes: Packet::Sync.to_bytes() });
                 }
+                ToLearner::Reconfiguring(members) => self.reconfiguring(*members),
+                ToLearner::Activated { zxid, designated, members } => {
+                    self.reconfigured(zxid, designated, *members);
+                    over = Some(designated).filter(|to| *to != self.me.config.me);
+                }
                 ToLearner::Barrier(n) => self.lead(LeaderInput::Barrier(n)),
             }
+        }
+        // Behind the commit that says so.
+        if over.is_some() {
+            self.lead(LeaderInput::HandOver { to: over });
         }
         for message in self.pipeline.take_to_leader() {
             self.hand_up(message);
@@ -125,14 +147,12 @@ impl Turn<'_> {
     pub(super) fn link_up(&mut self, link: LinkId) {
         match self.me.state {
             State::Leading(_) => self.lead(LeaderInput::Connected { link }),
-            State::Learning { .. } => self.refuse(link),
-            State::Retiring | State::Pausing { .. } | State::Looking { .. }
-                if self.me.early.len() >= EARLY_LINKS_MAX =>
-            {
-                self.refuse(link)
-            }
-            // It may have heard of the election's end before this member does.
-            State::Retiring | State::Pausing { .. } | State::Looking { .. } => {
+            _ if self.me.early.len() >= EARLY_LINKS_MAX => self.refuse(link),
+            // It may have heard of the election's end, or of a reconfiguration, before this member does.
+            State::Retiring | State::Pausing { .. } | State::Looking { .. } | State::Learning { .. } => {
+                if self.me.early.is_empty() {
+                    self.me.early_until_ms = self.now.mono_ms + EARLY_HELD_MS;
+                }
                 self.me.early.insert(link, Vec::new());
             }
         }

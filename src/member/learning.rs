@@ -1,7 +1,8 @@
 //! Between the learner's protocol and the pipeline.
 
-use super::{Output, Part, State, Turn};
+use super::{Output, Part, State, Turn, reconfig};
 use crate::{
+    config::members::Role,
     pipeline::{self, ToLeader},
     types::{ServerId, SessionId, Zxid},
     zab::{Learner, LearnerConfig, LearnerInput, LearnerOutput, election},
@@ -14,8 +15,8 @@ impl Turn<'_> {
         let mut learner = Learner::new(
             LearnerConfig {
                 me: config.me,
-                observer: !config.votes(),
-                config_version: i64::try_from(config.members.version).unwrap_or(i64::MAX),
+                observer: config.role() == Role::Observer,
+                config_version: reconfig::version(&config.members),
                 init_limit_ms: config.init_limit_ms(),
                 sync_limit_ms: config.sync_limit_ms(),
             },
@@ -87,19 +88,29 @@ impl Turn<'_> {
             }
             // A tree of the leader is on stable storage before it takes the place of the old one.
             LearnerOutput::SaveSnapshot => self.learn_any(LearnerInput::SnapshotSaved),
-            LearnerOutput::Append { zxid, entry } => self.pipe(pipeline::Input::Proposed { zxid, entry }),
+            LearnerOutput::Append { zxid, entry } => {
+                self.pipe(pipeline::Input::Proposed { zxid, entry });
+                if let Some(members) = self.pipeline.take_config_seen() {
+                    self.see_config(members);
+                }
+            }
             LearnerOutput::Commit { zxid } => {
                 self.pipe(pipeline::Input::Committed(zxid));
             }
-            // Reconfigurations are not taken over: the member's own files say who is who.
-            LearnerOutput::ConfigSeen { .. } | LearnerOutput::Activate { .. } => {}
+            LearnerOutput::ConfigSeen { text } => self.see_leaders_config(&text),
+            LearnerOutput::Activate { zxid, designated } => self.activated(leader, zxid, designated),
             LearnerOutput::Serve { epoch } => {
+                if !self.adopt_leaders_config(leader, epoch) {
+                    return;
+                }
                 self.pipeline.serve(self.now);
                 self.me.untrusted = false;
                 self.me.config_node_due = true;
                 self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
-                let votes = self.me.config.votes();
-                self.set_part(if votes { Part::Following { leader } } else { Part::Observing { leader } });
+                self.set_part(match self.me.config.role() {
+                    Role::Participant => Part::Following { leader },
+                    Role::Observer => Part::Observing { leader },
+                });
             }
             LearnerOutput::Synced => self.pipe(pipeline::Input::Synced),
             LearnerOutput::Revalidated { session, valid } => {

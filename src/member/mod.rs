@@ -19,18 +19,20 @@ mod config;
 mod io;
 mod leading;
 mod learning;
+mod reconfig;
 #[cfg(test)]
 mod tests;
 
-pub use config::{MemberConfig, RoleOptions, quorum};
+pub use config::{MemberConfig, RoleOptions};
 pub use io::{Input, Output, Part};
 
 use crate::{
     pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},
-    tree::Tree,
+    tree::{CONFIG_PATH, Tree},
     types::{
         Epoch, ServerId, SessionId, Zxid,
         guard::{self, Guard},
+        members::{Members, Role as MemberRole},
     },
     watch::WatchManager,
     zab::{
@@ -38,10 +40,14 @@ use crate::{
         election::{self, Election, ElectionConfig, Role},
     },
 };
+use reconfig::Leaving;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Learners that may wait at a member which does not lead yet.
 const EARLY_LINKS_MAX: usize = 1024;
+
+/// How long they may wait at a learner, ms: it may be about to lead.
+const EARLY_HELD_MS: i64 = 200;
 
 /// Packets of each. A learner says who it is and then waits for the leader's word.
 const EARLY_PACKETS_MAX: usize = 2;
@@ -75,6 +81,14 @@ struct Ensemble {
     tree_wanted_in: Option<Epoch>,
     /// Learners that came before this member leads.
     early: BTreeMap<LinkId, Vec<Packet>>,
+    /// Until when those that came to a learner are kept: it may be about to lead.
+    early_until_ms: i64,
+    /// The configuration that the leader sent with NEWLEADER, until it is established.
+    leaders_config: Option<Members>,
+    /// This member is about to leave its leader.
+    leaving: Option<Leaving>,
+    /// Who leads when this role is over.
+    appointed: Option<ServerId>,
     next_tick_ms: i64,
     /// The data of the configuration znode has to be set anew.
     config_node_due: bool,
@@ -143,6 +157,10 @@ impl Member {
             unlogged: false,
             tree_wanted_in: None,
             early: BTreeMap::new(),
+            early_until_ms: 0,
+            leaders_config: None,
+            leaving: None,
+            appointed: None,
             next_tick_ms: now.mono_ms,
             config_node_due: true,
             config,
@@ -208,7 +226,9 @@ impl Member {
     pub fn has_ready(&self) -> bool {
         self.pipeline.has_ready()
             || self.ensemble.as_ref().is_some_and(|e| {
-                e.config_node_due || (matches!(e.state, State::Retiring) && e.at_rest(&self.pipeline))
+                e.config_node_due
+                    || e.leaving.is_some()
+                    || (matches!(e.state, State::Retiring) && e.at_rest(&self.pipeline))
             })
     }
 
@@ -226,7 +246,8 @@ impl Member {
             }
             State::Leading(leader) => leader.next_deadline_ms(),
             State::Learning { learner, connect_at_ms, .. } => {
-                learner.next_deadline_ms().into_iter().chain(*connect_at_ms).min()
+                let held = Some(e.early_until_ms).filter(|_| !e.early.is_empty());
+                learner.next_deadline_ms().into_iter().chain(*connect_at_ms).chain(held).min()
             }
         };
         Some(role.unwrap_or(i64::MAX).min(e.next_tick_ms))
@@ -287,11 +308,14 @@ impl Ensemble {
         if max_ms > 0 { ((z ^ (z >> 31)) % max_ms as u64) as i64 } else { 0 }
     }
 
-    /// The configuration znode says what this member's files say: without reconfigurations they are the truth.
+    /// The configuration znode says what the active configuration is: that of a file was never in a txn, and one may
+    /// be adopted without its txn.
     fn set_config_node(&self, tree: &mut Tree) {
         let text = self.config.members.to_string();
-        let version = i64::try_from(self.config.members.version).unwrap_or(i64::MAX);
-        tree.set_config(text.as_bytes(), version, 0);
+        let there = tree.lookup(CONFIG_PATH);
+        if there.is_none_or(|node| node.data() != Some(text.as_bytes())) {
+            tree.set_config(text.as_bytes(), reconfig::version(&self.config.members), 0);
+        }
     }
 }
 
@@ -315,6 +339,7 @@ impl Turn<'_> {
                 if looks && matches!(self.me.state, State::Leading(_)) && self.me.election.was_for_it(from) {
                     self.lead(crate::zab::LeaderInput::Disloyal { member: from });
                 }
+                self.hear_config(&notification);
                 self.elect(election::Input::Heard { from, notification });
             }
             Input::Reachable { peer, up } => self.elect(election::Input::Reachable { peer, up }),
@@ -341,6 +366,9 @@ impl Turn<'_> {
     }
 
     fn pipe(&mut self, input: pipeline::Input) {
+        if reconfig::is_reconfig(&input) {
+            self.note_in_step();
+        }
         self.pipeline.accept(self.now, self.tree, input);
     }
 
@@ -362,8 +390,14 @@ impl Turn<'_> {
                 }
                 self.elect(election::Input::Tick);
             }
-            State::Leading(_) => self.lead(crate::zab::LeaderInput::Tick),
+            State::Leading(_) => {
+                self.lead(crate::zab::LeaderInput::Tick);
+                self.note_in_step();
+            }
             State::Learning { .. } => {
+                if now_ms >= self.me.early_until_ms {
+                    self.close_early("this member follows another one");
+                }
                 self.connect_in_time();
                 self.learn_any(crate::zab::LearnerInput::Tick);
             }
@@ -384,6 +418,11 @@ impl Turn<'_> {
             if let Some(fault) = self.pipeline.fault() {
                 let why = fault.to_string();
                 self.retire(&why);
+            } else if !self.pipeline.has_ready()
+                && let Some(Leaving { to, why }) = self.me.leaving.take()
+            {
+                self.me.appointed = to;
+                self.retire(why);
             }
         }
         if self.pipeline.counter_exhausted() && matches!(self.me.state, State::Leading(_)) {
@@ -432,7 +471,15 @@ impl Turn<'_> {
             State::Learning { attempt, .. } => self.out.push(Output::DisconnectLeader { attempt }),
             State::Retiring | State::Pausing { .. } | State::Looking { .. } => {}
         }
-        self.close_early("this member does not lead");
+        // The old leader may be gone before this member has left it.
+        if let Some(Leaving { to: Some(leader), .. }) = self.me.leaving.take() {
+            self.me.appointed = Some(leader);
+        }
+        // Its learners may know earlier than this member that it is to lead.
+        if self.me.appointed != Some(self.me.config.me) {
+            self.close_early("this member does not lead");
+        }
+        self.me.leaders_config = None;
         if self.me.part.serves() {
             self.out.push(Output::CloseClients);
         }
@@ -444,7 +491,7 @@ impl Turn<'_> {
     ///
     /// Upstream counterpart: `Observer.waitForObserverElectionDelay`.
     fn pause(&mut self) {
-        let observed = !self.me.config.votes() && self.me.attempts > 0;
+        let observed = !self.me.config.votes() && self.me.attempts > 0 && self.me.appointed.is_none();
         let max_ms = if observed { self.me.config.roles.election_delay_max_ms } else { 0 };
         match self.me.draw_ms(max_ms) {
             0 => self.look(),
@@ -452,6 +499,7 @@ impl Turn<'_> {
         }
     }
 
+    /// Nothing is in flight any more: the member looks for a leader, or goes to the one it knows of.
     fn look(&mut self) {
         if self.me.unlogged && self.me.config.logs() {
             let what =
@@ -466,6 +514,10 @@ impl Turn<'_> {
         let read_only_at_ms = grace_ms.map(|ms| self.now.mono_ms.saturating_add(ms));
         self.me.state = State::Looking { read_only_at_ms };
         self.set_part(Part::Looking);
+        if let Some(leader) = self.me.appointed.take() {
+            self.appoint(leader);
+            return;
+        }
         let last = if self.me.untrusted { Zxid(-1) } else { last };
         let peer_epoch = i64::from(self.me.current.0);
         self.elect(election::Input::Look { last, peer_epoch });
@@ -537,6 +589,7 @@ fn election_config(config: &MemberConfig) -> ElectionConfig {
     ElectionConfig {
         me: config.me,
         voter: config.votes(),
+        observer: config.role() == MemberRole::Observer,
         quorums: config.quorums(),
         text: config.members.to_string(),
         notification_interval_min_ms: config.notification_interval_min_ms,

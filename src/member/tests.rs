@@ -1,6 +1,8 @@
 //! Whole ensembles of members in one thread: what is sent arrives at once and in order, what is logged is forced at
 //! once. Faults are the business of the simulator.
 
+mod reconfig;
+
 use super::*;
 use crate::{
     ops::OpsConfig,
@@ -24,6 +26,9 @@ struct Node {
     /// How many txns it has logged.
     logged: usize,
     up: bool,
+    /// What its driver keeps.
+    active: Option<members::Members>,
+    next: Option<members::Members>,
 }
 
 struct Cluster {
@@ -34,6 +39,10 @@ struct Cluster {
     next_link: u64,
     /// Who has closed the connections of its clients.
     closed: Vec<ServerId>,
+    /// Every txn that was logged anywhere.
+    txns: BTreeMap<Zxid, Bytes>,
+    /// Hears nothing of its learners.
+    deaf: Option<ServerId>,
 }
 
 fn config(me: ServerId, voters: i64) -> MemberConfig {
@@ -47,6 +56,10 @@ fn config(me: ServerId, voters: i64) -> MemberConfig {
     MemberConfig {
         me,
         members: all,
+        next: None,
+        reconfig_enabled: false,
+        standalone_enabled: true,
+        multi_address: false,
         tick_ms: 1000,
         init_limit_ticks: 10,
         sync_limit_ticks: 5,
@@ -60,14 +73,16 @@ fn config(me: ServerId, voters: i64) -> MemberConfig {
     }
 }
 
-fn pipeline_config(server: ServerId) -> PipelineConfig {
+fn pipeline_config(server: ServerId, reconfig_enabled: bool) -> PipelineConfig {
+    let mut ops = OpsConfig { reconfig_enabled, ..OpsConfig::default() };
+    ops.auth.skip_acl = true;
     PipelineConfig {
         server,
         tick_ms: 1000,
         session_timeout_min_ms: 2000,
         session_timeout_max_ms: 40_000,
         reaper: ReaperConfig::default(),
-        ops: OpsConfig::default(),
+        ops,
         txn_format: TxnFormat::default(),
         local_sessions: LocalSessions::default(),
         throttled_op_wait_ms: 0,
@@ -76,32 +91,23 @@ fn pipeline_config(server: ServerId) -> PipelineConfig {
 
 impl Cluster {
     fn new(voters: i64) -> Self {
-        let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
-        let nodes = (1..=voters).map(ServerId).map(|id| {
-            let member =
-                Member::new(config(id, voters), pipeline_config(id), &[], Zxid::ZERO, None, None, now);
-            let node = Node {
-                member,
-                tree: Tree::new(TreeOptions { digest: true, ..TreeOptions::default() }),
-                watches: WatchManager::new(1),
-                deliveries: Deliveries::new(1),
-                answered: BTreeMap::new(),
-                leader: None,
-                logged: 0,
-                up: true,
-            };
-            (id, node)
-        });
-        let nodes = nodes.collect();
-        Self { now, nodes, queue: VecDeque::new(), links: BTreeMap::new(), next_link: 1, closed: Vec::new() }
+        let mut cluster = Self {
+            now: Now { mono_ms: 0, wall_ms: 1_700_000_000_000 },
+            nodes: BTreeMap::new(),
+            queue: VecDeque::new(),
+            links: BTreeMap::new(),
+            next_link: 1,
+            closed: Vec::new(),
+            txns: BTreeMap::new(),
+            deaf: None,
+        };
+        (1..=voters).for_each(|id| cluster.start(config(ServerId(id), voters)));
+        cluster
     }
 
-    /// A member with a setting of its own in the place of one that has not begun; one with a greater number than the
-    /// voters observes.
-    fn set(&mut self, id: i64, voters: i64, with: impl FnOnce(&mut MemberConfig)) {
-        let mut config = config(ServerId(id), voters);
-        with(&mut config);
-        let pipeline = pipeline_config(ServerId(id));
+    fn start(&mut self, config: MemberConfig) {
+        let (id, reconfig) = (config.me, config.reconfig_enabled);
+        let pipeline = pipeline_config(id, reconfig);
         let member = Member::new(config, pipeline, &[], Zxid::ZERO, None, None, self.now);
         let node = Node {
             member,
@@ -112,8 +118,18 @@ impl Cluster {
             leader: None,
             logged: 0,
             up: true,
+            active: None,
+            next: None,
         };
-        self.nodes.insert(ServerId(id), node);
+        self.nodes.insert(id, node);
+    }
+
+    /// A member with a setting of its own in the place of one that has not begun; one with a greater number than the
+    /// voters observes.
+    fn set(&mut self, id: i64, voters: i64, with: impl FnOnce(&mut MemberConfig)) {
+        let mut config = config(ServerId(id), voters);
+        with(&mut config);
+        self.start(config);
     }
 
     fn put(&mut self, to: i64, input: Input) {
@@ -142,13 +158,18 @@ impl Cluster {
         if !node.up {
             return;
         }
+        if let Some(Input::TreeLoaded { zxid, .. }) = &input {
+            node.tree = tree_of(self.txns.range(..=zxid).map(|(_, entry)| entry));
+        }
         let mut outputs = Vec::new();
-        if let Some(input) = input {
+        let unheard = matches!(input, Some(Input::LinkPacket { .. })) && self.deaf == Some(id);
+        if let Some(input) = input.filter(|_| !unheard) {
             node.member.accept(now, &node.tree, input, &mut outputs);
         }
         node.member.settle(now, &node.tree, &mut outputs);
         while let Some(batch) = node.member.take_log() {
             node.logged += batch.logged().count();
+            self.txns.extend(batch.logged().map(|txn| (txn.zxid, txn.entry)));
             self.queue.push_back((id, Input::Pipeline(pipeline::Input::Durable(batch.last))));
         }
         if node.member.has_ready() {
@@ -198,7 +219,13 @@ impl Cluster {
             Output::Send { link, bytes } => {
                 let (learner, attempt) = self.links[&link];
                 for packet in packets(&bytes, Sender::Leader) {
+                    let tree = if let Packet::Snap { zxid } = packet { Some(zxid) } else { None };
                     self.queue.push_back((learner, Input::LeaderPacket { attempt, packet }));
+                    if let Some(zxid) = tree {
+                        let sessions = self.nodes[&id].member.pipeline().global_sessions();
+                        self.queue.push_back((learner, Input::TreeLoaded { attempt, zxid, sessions }));
+                        self.queue.push_back((id, Input::SnapshotSent { link }));
+                    }
                 }
             }
             Output::Close { link, why } => {
@@ -207,8 +234,19 @@ impl Cluster {
             }
             Output::CloseClients => self.closed.push(id),
             Output::ConnectPeers | Output::StoreEpoch { .. } | Output::Part(_) | Output::Note { .. } => {}
+            Output::BeginSnapshot { link } => {
+                let zxid = self.nodes[&id].tree.last_zxid();
+                self.queue.push_back((id, Input::SnapshotBegun { link, zxid }));
+            }
+            Output::SeeConfig { next } => {
+                self.nodes.get_mut(&id).expect("known").next = next.map(|next| *next);
+            }
+            Output::AdoptConfig { active } => {
+                let node = self.nodes.get_mut(&id).expect("known");
+                node.next.take_if(|next| next.version <= active.version);
+                node.active = Some(*active);
+            }
             Output::SendLog { .. }
-            | Output::BeginSnapshot { .. }
             | Output::ProbeLog { .. }
             | Output::Truncate { .. }
             | Output::Diverged { .. } => panic!("not in these tests: {output:?}"),
@@ -249,6 +287,12 @@ impl Cluster {
         self.nodes[&ServerId(id)].member.part()
     }
 
+    fn leader(&self) -> i64 {
+        (1..=9)
+            .find(|id| self.nodes.contains_key(&ServerId(*id)) && self.part(*id) == Part::Leading)
+            .expect("somebody leads")
+    }
+
     fn connect(&mut self, id: i64, conn: ConnId) -> SessionId {
         let connect = Connect {
             conn,
@@ -280,17 +324,30 @@ impl Cluster {
             flags: 0,
         };
         record.write(&mut Writer::new(&mut body));
+        self.request(id, conn, session, xid, OpCode::Create, body);
+    }
+
+    fn request(&mut self, id: i64, conn: ConnId, session: SessionId, xid: i32, op: OpCode, body: Vec<u8>) {
         let request = Request {
             conn,
             session,
             xid,
-            op: OpCode::Create,
+            op,
             body: body.into(),
             ids: std::sync::Arc::from([]),
             received_ms: self.now.mono_ms,
         };
         self.put(id, Input::Pipeline(pipeline::Input::Request(request)));
     }
+}
+
+fn tree_of<'a>(txns: impl Iterator<Item = &'a Bytes>) -> Tree {
+    let mut tree = Tree::new(TreeOptions { digest: true, ..TreeOptions::default() });
+    for entry in txns {
+        let txn = crate::types::Txn::read(entry, TxnFormat::default()).expect("readable txns");
+        tree.apply(&txn, &mut crate::tree::Effects::disabled());
+    }
+    tree
 }
 
 fn packets(mut bytes: &[u8], sender: Sender) -> Vec<Packet> {
@@ -381,7 +438,7 @@ fn a_member_without_a_quorum_serves_readers_until_somebody_leads_and_closes_them
     for (id, node) in &mut c.nodes {
         let mut config = config(*id, 3);
         config.roles.read_only_after_ms = Some(2000);
-        let pipeline = PipelineConfig { local_sessions: LocalSessions::Stay, ..pipeline_config(*id) };
+        let pipeline = PipelineConfig { local_sessions: LocalSessions::Stay, ..pipeline_config(*id, false) };
         node.member = Member::new(config, pipeline, &[], Zxid::ZERO, None, None, c.now);
         node.up = *id == ServerId(1);
     }

@@ -1,4 +1,6 @@
-use super::{fatal, log::ToLog, outgoing::Outgoing, peers::Peers, snapshot::Snapshots};
+use super::{
+    fatal, log::ToLog, membership::Reconfiguration, outgoing::Outgoing, peers::Peers, snapshot::Snapshots,
+};
 use crate::{
     admin::metrics::{Counter, KeyedCounter, Shard, Summary},
     member::{Input as MemberInput, Member, Output, Part},
@@ -25,6 +27,7 @@ pub(super) struct Core {
     pub member: Member,
     /// The other members; none of a server that is alone.
     pub peers: Option<Peers>,
+    pub reconfiguration: Reconfiguration,
     pub disk: Arc<dyn Disk>,
     pub storage: StorageOptions,
     pub log: Arc<Inbox<ToLog>>,

@@ -53,6 +53,8 @@ impl Core {
                     disk_failed("an epoch", &error);
                 }
             }
+            Output::SeeConfig { next } => self.see_config(next.map(|next| *next)),
+            Output::AdoptConfig { active } => self.adopt_config(*active),
             Output::Truncate { zxid } => self.truncate(zxid),
             Output::CloseClients => {
                 self.shared.serving.store(false, Ordering::Release);

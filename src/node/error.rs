@@ -1,5 +1,5 @@
 use super::Exit;
-use crate::{peer::PeerError, storage::StorageError};
+use crate::{config::dynamic::ConfigFileError, peer::PeerError, storage::StorageError};
 use std::io;
 use thiserror::Error;
 
@@ -28,6 +28,9 @@ pub enum NodeError {
         /// `myid`.
         me: i64,
     },
+    /// A file of the configuration cannot be written.
+    #[error(transparent)]
+    Config(#[from] ConfigFileError),
     /// The data cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -54,7 +57,7 @@ impl NodeError {
             NodeError::NoClientPort | NodeError::NotAMember { .. } => Exit::Invocation,
             NodeError::Peers(_) => Exit::Bind,
             NodeError::Storage(_) => Exit::DataDir,
-            NodeError::Listen { .. } | NodeError::Thread(_) => Exit::Unexpected,
+            NodeError::Config(_) | NodeError::Listen { .. } | NodeError::Thread(_) => Exit::Unexpected,
         }
     }
 }

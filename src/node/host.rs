@@ -1,10 +1,15 @@
 use super::{limits, options};
 use crate::{
     admin::{EnsembleView, SettingsView, words::envi::Machine},
-    config::{EnsembleConfig, ServerConfig, members::Role},
+    config::{
+        EnsembleConfig, ServerConfig,
+        members::{Members, Role},
+    },
     net::Host,
     storage::Disk,
+    types::ServerId,
 };
+use parking_lot::Mutex;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,7 +21,28 @@ pub(super) struct ThisHost {
     disk: Arc<dyn Disk>,
     snapshots: PathBuf,
     logs: PathBuf,
-    settings: SettingsView,
+    live: Arc<Mutex<Live>>,
+}
+
+/// Settings that a reconfiguration changes, among the others.
+pub(super) struct Live(SettingsView);
+
+impl Live {
+    /// Another configuration counts.
+    pub fn adopt(&mut self, members: &Members, me: ServerId) {
+        let own = members.servers.get(&me);
+        if let Some(client) = own.and_then(|member| member.client.as_ref()) {
+            self.0.client_port = i32::from(client.port);
+        }
+        if let Some(ensemble) = &mut self.0.ensemble {
+            if let Some(address) = own.and_then(|member| member.addresses.first()) {
+                ensemble.election_port = address.election_port;
+                ensemble.quorum_port = address.quorum_port;
+            }
+            ensemble.observer = members.role_of(me) == Role::Observer;
+            ensemble.membership = Some(members.to_string());
+        }
+    }
 }
 
 impl ThisHost {
@@ -37,7 +63,12 @@ impl ThisHost {
             server_id: ensemble.map_or(0, |e| e.server_id.0),
             ensemble: ensemble.map(view),
         };
-        Self { disk, snapshots, logs, settings }
+        Self { disk, snapshots, logs, live: Arc::new(Mutex::new(Live(settings))) }
+    }
+
+    /// The settings that may change.
+    pub fn live(&self) -> Arc<Mutex<Live>> {
+        self.live.clone()
     }
 
     fn bytes_of(&self, dir: &Path) -> u64 {
@@ -90,7 +121,7 @@ impl Host for ThisHost {
     }
 
     fn settings(&self) -> SettingsView {
-        self.settings.clone()
+        self.live.lock().0.clone()
     }
 }
 

@@ -20,6 +20,7 @@ mod host;
 mod limits;
 mod log;
 pub mod logging;
+mod membership;
 mod options;
 mod outgoing;
 mod peers;
@@ -30,14 +31,16 @@ mod streams;
 pub use error::NodeError;
 pub use fatal::Exit;
 
-use self::{core::Core, host::ThisHost, log::Log, peers::Peers, snapshot::Snapshots};
+use self::{
+    core::Core, host::ThisHost, log::Log, membership::Reconfiguration, peers::Peers, snapshot::Snapshots,
+};
 use crate::{
     admin::{
         metrics::{Metrics, Summary},
         version::full_version,
         words::{Whitelist, gtmk::TraceMask},
     },
-    config::{EnsembleConfig, ServerConfig},
+    config::{EnsembleConfig, HostPort, ServerConfig, dynamic::ConfigFiles},
     member::{Member, Part},
     net::{
         self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, OncePerSecond, Shared,
@@ -50,7 +53,7 @@ use crate::{
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::VecDeque,
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    net::{TcpListener, ToSocketAddrs},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize},
@@ -74,38 +77,45 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub fn run(mut config: ServerConfig, ensemble: Option<EnsembleConfig>) -> Result<(), NodeError> {
     fatal::abort_on_panic();
     limits::raise_open_files(config.connection.total_max);
-    let address = config.connection.client_address.as_ref().ok_or(NodeError::NoClientPort)?;
+    let address = config.connection.client_address.clone().ok_or(NodeError::NoClientPort)?;
+    if let (Some(ensemble), Some(file)) = (&ensemble, &config.config_file)
+        && config.request.reconfig_enabled
+        && !ensemble.dynamic
+    {
+        ConfigFiles::of(file).back_up()?;
+    }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock = Clock::start();
     let start = Instant::now();
     let recovered = recovery::recover(&disk, &config)?;
     let load_ms = start.elapsed().as_millis() as u64;
-    let addresses: Vec<SocketAddr> = (address.host.as_str(), address.port)
-        .to_socket_addrs()
-        .map_err(|source| NodeError::Listen { address: address.to_string(), source })?
-        .collect();
-    let listener = listen(&addresses, config.connection.listen_backlog)
-        .map_err(|source| NodeError::Listen { address: address.to_string(), source })?;
-
+    let listener = listen(&address, config.connection.listen_backlog)?;
     // Port 0 has become a real one.
     if let (Some(address), Ok(at)) = (&mut config.connection.client_address, listener.local_addr()) {
         address.port = at.port();
     }
-    let server = Server::start(config, ensemble, disk, clock, recovered, load_ms)?;
+    let (rebind, rebound) = mpsc::unbounded_channel();
+    let server = Server::start(config, ensemble, disk, clock, recovered, load_ms, rebind)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
-    runtime.block_on(server.serve(listener))
+    runtime.block_on(server.serve(listener, rebound))
 }
 
-fn listen(addresses: &[SocketAddr], backlog: Option<u32>) -> std::io::Result<TcpListener> {
+/// A socket at the first of the addresses of the name that can be had.
+fn listen(at: &HostPort, backlog: Option<u32>) -> Result<TcpListener, NodeError> {
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match net::listen(*address, backlog) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
+    match (at.host.as_str(), at.port).to_socket_addrs() {
+        Ok(addresses) => {
+            for address in addresses {
+                match net::listen(address, backlog) {
+                    Ok(listener) => return Ok(listener),
+                    Err(error) => last = error,
+                }
+            }
         }
+        Err(error) => last = error,
     }
-    Err(last)
+    Err(NodeError::Listen { address: at.to_string(), source: last })
 }
 
 struct Server {
@@ -125,6 +135,7 @@ impl Server {
         clock: Clock,
         recovered: Recovered,
         load_ms: u64,
+        rebind: mpsc::UnboundedSender<HostPort>,
     ) -> Result<Self, NodeError> {
         let Recovered { tree, mut sessions, orphans, replayed, last_zxid: trusted_zxid, .. } = recovered;
         let last_zxid = tree.last_zxid();
@@ -148,6 +159,14 @@ impl Server {
             commands.push(from);
         }
         let connection = &config.connection;
+        let host = ThisHost::new(&config, ensemble.as_ref(), disk.clone());
+        let reconfiguration = Reconfiguration {
+            me: pipeline_config.server,
+            files: config.config_file.as_deref().map(ConfigFiles::of),
+            client: connection.client_address.clone(),
+            rebind,
+            live: host.live(),
+        };
         let shared = Arc::new(Shared {
             tree: RwLock::new(tree),
             watches: Mutex::new(WatchManager::new(rand::random())),
@@ -166,7 +185,7 @@ impl Server {
                 config.request.read_only_mode_enabled,
             ),
             trace_mask: AtomicI64::new(TraceMask::default().0),
-            host: Box::new(ThisHost::new(&config, ensemble.as_ref(), disk.clone())),
+            host: Box::new(host),
             serving: AtomicBool::new(ensemble.is_none()),
             part: Mutex::new(if ensemble.is_some() { Part::Looking } else { Part::Standalone }),
             config,
@@ -202,6 +221,7 @@ impl Server {
             shared: shared.clone(),
             member,
             peers,
+            reconfiguration,
             disk: disk.clone(),
             storage: storage_options.clone(),
             log: log_inbox,
@@ -248,19 +268,72 @@ impl Server {
         info!("connect with: zkCli.sh -server {reach}");
     }
 
-    async fn serve(self, listener: TcpListener) -> Result<(), NodeError> {
+    async fn serve(
+        self,
+        listener: TcpListener,
+        mut rebound: mpsc::UnboundedReceiver<HostPort>,
+    ) -> Result<(), NodeError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Thread)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Thread)?;
         // Only now: whoever reads the greeting may send a signal, which is to stop the server in order.
-        let acceptor = Acceptor::spawn(self.shared.clone(), listener).map_err(NodeError::Thread)?;
+        let mut acceptor = Acceptor::spawn(self.shared.clone(), listener).map_err(NodeError::Thread)?;
         self.greet();
-        tokio::select! {
-            _ = terminate.recv() => info!("stopping, as SIGTERM asks"),
-            _ = interrupt.recv() => info!("stopping, as SIGINT asks"),
-            () = self.purge() => {}
+        {
+            let mut at = self.shared.config.connection.client_address.clone();
+            let purge = self.purge();
+            tokio::pin!(purge);
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break info!("stopping, as SIGTERM asks"),
+                    _ = interrupt.recv() => break info!("stopping, as SIGINT asks"),
+                    () = &mut purge => {}
+                    Some(address) = rebound.recv() => {
+                        acceptor = self.accept_at(acceptor, at.as_ref(), &address)?;
+                        at = Some(address);
+                    }
+                }
+            }
         }
         self.stop(acceptor).await;
         Ok(())
+    }
+
+    /// Accepts clients at another address from now on; connections that there are stay. If that address cannot be had,
+    /// the old one is kept.
+    ///
+    /// Upstream counterpart: `ServerCnxnFactory.reconfigure`.
+    fn accept_at(
+        &self,
+        old: Acceptor,
+        at: Option<&HostPort>,
+        address: &HostPort,
+    ) -> Result<Acceptor, NodeError> {
+        let backlog = self.shared.config.connection.listen_backlog;
+        let spawn = |listener| Acceptor::spawn(self.shared.clone(), listener).map_err(NodeError::Thread);
+        let stop = |old: Acceptor| {
+            if let Err(error) = old.stop() {
+                warn!("clients are still accepted at the old address: {error}");
+            }
+        };
+        if let Ok(listener) = listen(address, backlog) {
+            let new = spawn(listener)?;
+            stop(old);
+            info!("clients connect to {address} from now on");
+            return Ok(new);
+        }
+        // The old socket may be in the way: one address may include the other.
+        stop(old);
+        match (listen(address, backlog), at) {
+            (Ok(listener), _) => {
+                info!("clients connect to {address} from now on");
+                spawn(listener)
+            }
+            (Err(error), Some(at)) => {
+                error!("clients cannot connect to the new address, so they go on at {at}: {error}");
+                spawn(listen(at, backlog)?)
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// Removes old snapshots and logs every `autopurge.purgeInterval` hours, beginning at once. Never ends.

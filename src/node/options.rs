@@ -88,6 +88,10 @@ pub(super) fn member(config: &ServerConfig, ensemble: &EnsembleConfig) -> Member
     MemberConfig {
         me: ensemble.server_id,
         members: ensemble.members.clone(),
+        next: ensemble.next.clone(),
+        reconfig_enabled: config.request.reconfig_enabled,
+        standalone_enabled: ensemble.standalone_enabled,
+        multi_address: ensemble.multi_address,
         tick_ms: i64::from(config.session.tick_time_ms),
         init_limit_ticks: i64::from(ensemble.init_limit_ticks),
         sync_limit_ticks: i64::from(ensemble.sync_limit_ticks),

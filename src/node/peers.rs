@@ -2,7 +2,10 @@
 
 use super::{NodeError, options};
 use crate::{
-    config::{EnsembleConfig, ServerConfig, members::Member},
+    config::{
+        EnsembleConfig, ServerConfig,
+        members::{Member, Members, PeerAddress},
+    },
     member::Input,
     net::{Shared, ToCore},
     peer::{ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink},
@@ -11,7 +14,8 @@ use crate::{
     zab::Packet,
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, thread};
+use tracing::warn;
 
 /// Pause between two attempts to take a port for peers, ms. Upstream's.
 const BIND_RETRY_MS: u64 = 1000;
@@ -28,7 +32,14 @@ pub(super) struct Peers {
     pub links: Links,
     /// The connection to the leader and the number of its attempt.
     leader: Option<(u64, LeaderConn)>,
-    quorum_addresses: BTreeMap<ServerId, Vec<Address>>,
+    me: ServerId,
+    /// The active configuration.
+    active: Members,
+    /// One that is proposed.
+    next: Option<Members>,
+    listen_on_all: bool,
+    election_settings: ElectionSettings,
+    link_settings: LinkSettings,
     leader_settings: LeaderSettings,
     tree_options: TreeOptions,
     sink: Arc<dyn Sink>,
@@ -44,40 +55,31 @@ impl Peers {
         let sink: Arc<dyn Sink> = Arc::new(ToInbox(shared.clone()));
         let tick_ms = u64::from(config.session.tick_time_ms);
         let init_ms = u64::from(ensemble.init_limit_ticks) * tick_ms;
-        let members = &ensemble.members.servers;
-        let me =
-            members.get(&ensemble.server_id).ok_or(NodeError::NotAMember { me: ensemble.server_id.0 })?;
+        let me = ensemble.server_id;
+        let own = ensemble.members.servers.get(&me).ok_or(NodeError::NotAMember { me: me.0 })?;
         let limits = options::limits(config);
-        let elections = Elections::start(
-            ElectionSettings {
-                bind: bind(me, ensemble.listen_on_all, |a| a.election_port),
-                peers: members.iter().map(|(id, m)| (*id, addresses(m, |a| a.election_port))).collect(),
-                advertised: addresses(me, |a| a.election_port),
-                multi_address: ensemble.multi_address,
-                connect_ms: u64::from(ensemble.election_connect_ms),
-                handshake_ms: u64::from(ensemble.election_handshake_ms),
-                bind_tries: ensemble.bind_tries,
-                bind_retry_ms: BIND_RETRY_MS,
-                keep_alive: ensemble.tcp_keep_alive,
-                ..ElectionSettings::new(ensemble.server_id)
-            },
-            sink.clone(),
-        )
-        .map_err(NodeError::Peers)?;
-        let links = Links::start(
-            LinkSettings {
-                bind: bind(me, ensemble.listen_on_all, |a| a.quorum_port),
-                bind_tries: ensemble.bind_tries,
-                bind_retry_ms: BIND_RETRY_MS,
-                first_packet_ms: init_ms,
-                send_stall_ms: init_ms,
-                limits,
-                keep_alive: ensemble.tcp_keep_alive,
-                ..LinkSettings::default()
-            },
-            sink.clone(),
-        )
-        .map_err(NodeError::Peers)?;
+        let election_settings = ElectionSettings {
+            bind: bind(own, ensemble.listen_on_all, |a| a.election_port),
+            peers: reach(&ensemble.members, ensemble.next.as_ref(), |a| a.election_port),
+            advertised: addresses(own, |a| a.election_port),
+            multi_address: ensemble.multi_address,
+            connect_ms: u64::from(ensemble.election_connect_ms),
+            handshake_ms: u64::from(ensemble.election_handshake_ms),
+            bind_tries: ensemble.bind_tries,
+            bind_retry_ms: BIND_RETRY_MS,
+            keep_alive: ensemble.tcp_keep_alive,
+            ..ElectionSettings::new(me)
+        };
+        let link_settings = LinkSettings {
+            bind: bind(own, ensemble.listen_on_all, |a| a.quorum_port),
+            bind_tries: ensemble.bind_tries,
+            bind_retry_ms: BIND_RETRY_MS,
+            first_packet_ms: init_ms,
+            send_stall_ms: init_ms,
+            limits,
+            keep_alive: ensemble.tcp_keep_alive,
+            ..LinkSettings::default()
+        };
         let leader_settings = LeaderSettings {
             connect_ms: u64::from(ensemble.connect_limit_ticks) * tick_ms,
             tries: CONNECT_TRIES,
@@ -89,18 +91,81 @@ impl Peers {
             ..LeaderSettings::default()
         };
         Ok(Self {
-            elections,
-            links,
+            elections: Elections::start(election_settings.clone(), sink.clone()).map_err(NodeError::Peers)?,
+            links: Links::start(link_settings.clone(), sink.clone()).map_err(NodeError::Peers)?,
             leader: None,
-            quorum_addresses: members.iter().map(|(id, m)| (*id, addresses(m, |a| a.quorum_port))).collect(),
+            me,
+            active: ensemble.members.clone(),
+            next: ensemble.next.clone(),
+            listen_on_all: ensemble.listen_on_all,
+            election_settings,
+            link_settings,
             leader_settings,
             tree_options: options::tree(config),
             sink,
         })
     }
 
+    /// The active configuration.
+    pub fn active(&self) -> &Members {
+        &self.active
+    }
+
+    /// A configuration is proposed, or of no account any more: its servers are to be reached, too.
+    pub fn see(&mut self, next: Option<Members>) {
+        self.next = next;
+        self.set_peers();
+    }
+
+    /// Another configuration is active. If it has other ports for this server, these are taken and the old ones given
+    /// up.
+    pub fn adopt(&mut self, active: Members) {
+        self.next.take_if(|next| next.version <= active.version);
+        self.active = active;
+        self.set_peers();
+        let Some(own) = self.active.servers.get(&self.me) else { return };
+        let election = bind(own, self.listen_on_all, |a| a.election_port);
+        let quorum = bind(own, self.listen_on_all, |a| a.quorum_port);
+        if election != self.election_settings.bind {
+            let settings = ElectionSettings {
+                bind: election,
+                advertised: addresses(own, |a| a.election_port),
+                peers: self.reached(|a| a.election_port),
+                bind_tries: 1,
+                ..self.election_settings.clone()
+            };
+            match Elections::start(settings.clone(), self.sink.clone()) {
+                Ok(new) => {
+                    self.election_settings = settings;
+                    let old = std::mem::replace(&mut self.elections, new);
+                    in_background(move || old.shutdown());
+                }
+                Err(error) => warn!("elections go on at the old port: {error}"),
+            }
+        }
+        if quorum != self.link_settings.bind {
+            let settings = LinkSettings { bind: quorum, bind_tries: 1, ..self.link_settings.clone() };
+            match Links::start(settings.clone(), self.sink.clone()) {
+                Ok(new) => {
+                    self.link_settings = settings;
+                    let old = std::mem::replace(&mut self.links, new);
+                    in_background(move || old.shutdown());
+                }
+                Err(error) => warn!("learners are listened to at the old port: {error}"),
+            }
+        }
+    }
+
+    fn set_peers(&self) {
+        self.elections.set_peers(self.reached(|a| a.election_port));
+    }
+
+    fn reached(&self, port: impl Fn(&PeerAddress) -> u16) -> BTreeMap<ServerId, Vec<Address>> {
+        reach(&self.active, self.next.as_ref(), port)
+    }
+
     pub fn connect_leader(&mut self, attempt: u64, leader: ServerId) {
-        let addresses = self.quorum_addresses.get(&leader).cloned().unwrap_or_default();
+        let addresses = self.reached(|a| a.quorum_port).remove(&leader).unwrap_or_default();
         let (settings, sink) = (self.leader_settings.clone(), self.sink.clone());
         let conn = LeaderConn::connect(attempt, addresses, settings, self.tree_options, sink);
         self.leader = Some((attempt, conn));
@@ -131,17 +196,38 @@ impl Peers {
     }
 }
 
+/// Where the servers of both configurations are reached.
+fn reach(
+    active: &Members,
+    next: Option<&Members>,
+    port: impl Fn(&PeerAddress) -> u16,
+) -> BTreeMap<ServerId, Vec<Address>> {
+    let mut all = BTreeMap::<ServerId, Vec<Address>>::new();
+    for (id, member) in [active].into_iter().chain(next).flat_map(|members| &members.servers) {
+        let known = all.entry(*id).or_default();
+        for address in addresses(member, &port) {
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+    }
+    all
+}
+
+/// Closing waits for threads, and the core must not.
+fn in_background(close: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name("close".into()).spawn(close) {
+        warn!("an old port stays open: {error}");
+    }
+}
+
 /// Where a member is reached.
-fn addresses(member: &Member, port: impl Fn(&crate::config::members::PeerAddress) -> u16) -> Vec<Address> {
+fn addresses(member: &Member, port: impl Fn(&PeerAddress) -> u16) -> Vec<Address> {
     member.addresses.iter().map(|a| (a.host.clone(), port(a))).collect()
 }
 
 /// Where this member listens.
-fn bind(
-    member: &Member,
-    everywhere: bool,
-    port: impl Fn(&crate::config::members::PeerAddress) -> u16,
-) -> Vec<Address> {
+fn bind(member: &Member, everywhere: bool, port: impl Fn(&PeerAddress) -> u16) -> Vec<Address> {
     let mut all: Vec<Address> = addresses(member, port);
     if everywhere {
         all.iter_mut().for_each(|(host, _)| *host = "0.0.0.0".into());

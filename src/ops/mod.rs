@@ -56,6 +56,7 @@ pub use prepare::{
     prepare_create_session, prepare_delete_container,
 };
 pub use quota::QuotaNote;
+pub use reconfig::Membership;
 pub use reply::write_reply;
 pub use serve::{ReadCx, WatchSink, serve};
 
@@ -72,7 +73,7 @@ pub struct OpsConfig {
     pub owner_rules: OwnerRules,
     /// `enforceQuota`: hard quotas refuse.
     pub enforce_quota: bool,
-    /// `reconfigEnabled`: reconfig is refused for being alone rather than for being switched off.
+    /// `reconfigEnabled`: without it reconfig is refused for being switched off.
     pub reconfig_enabled: bool,
     /// Bounds on the strings and buffers of requests: `jute.maxbuffer` and its extra size.
     pub limits: Limits,

@@ -1,5 +1,6 @@
 use super::{
-    OpsConfig, Outstanding, QuotaNote, create, decode, delete, delete_container, multi, reconfig, session,
+    Membership, OpsConfig, Outstanding, QuotaNote, create, decode, delete, delete_container, multi, reconfig,
+    session,
 };
 use super::{set_acl, set_data};
 use crate::auth::check_acl;
@@ -44,6 +45,8 @@ pub struct PrepareCx<'a> {
     pub config: &'a OpsConfig,
     /// The sessions.
     pub sessions: &'a dyn SessionView,
+    /// The ensemble; `None` for a server that is alone.
+    pub membership: Option<&'a Membership>,
 }
 
 /// A txn that is ready to be proposed. A request that failed is one too: it records the failure.

@@ -8,7 +8,7 @@ use crate::{
     ops::{self, PrepareCx, Prepared, SessionView},
     session::{Holder, SessionState, check_password},
     tree::{DIGEST_VERSION, Tree},
-    types::{ConnId, ErrorCode, Id, OpCode, SessionId, Txn, Zxid},
+    types::{ConnId, ErrorCode, Id, OpCode, SessionId, SubTxn, Txn, TxnBody, Zxid},
 };
 
 /// Whether the session of the request may write, found out beforehand: the checks of an operation ask for it in their
@@ -89,6 +89,7 @@ impl Pipeline {
         self.durable = self.durable.max(zxid);
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.broadcast.ack(self.config.server, zxid) && leading.learners.is_some() {
+            leading.activate(self.config.server);
             self.settle(now, tree);
         }
     }
@@ -328,7 +329,7 @@ impl Pipeline {
     ) {
         let Asked { session, cxid, ids, check, check_global, origin } = asked;
         let Role::Leading(leading) = &mut self.role else { return };
-        if leading.exhausted() {
+        if leading.is_over() {
             return;
         }
         let broadcast = &mut leading.broadcast;
@@ -341,6 +342,7 @@ impl Pipeline {
             time_ms: now.wall_ms,
             config: &self.config.ops,
             sessions: &Checked { check, check_global },
+            membership: leading.membership.as_ref(),
         });
         let Some(prepared) = prepared else { return };
         if let Some(note) = prepared.note
@@ -355,6 +357,9 @@ impl Pipeline {
         let txn = Txn { session, cxid, zxid, time_ms: now.wall_ms, body: prepared.body, digest };
         let format = self.config.txn_format;
         self.log.push(zxid, |out| txn.write(format, out));
+        if let TxnBody::One(SubTxn::Reconfig { data, .. }) = &txn.body {
+            leading.reconfigure(self.config.server, data.as_deref());
+        }
         if session != SessionId::NONE {
             let serial = self.first_serial + self.in_flight.len() as u64;
             self.last_of_session.insert(session, serial);

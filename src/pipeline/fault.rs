@@ -13,4 +13,6 @@ pub enum PipelineFault {
     OutOfOrder { zxid: Zxid, last: Zxid },
     #[error("the leader committed {zxid}, but {last} is the last that was proposed")]
     NotProposed { zxid: Zxid, last: Zxid },
+    #[error("the leader proposed {zxid}, a reconfiguration whose text is none")]
+    Config { zxid: Zxid },
 }

@@ -1,5 +1,5 @@
 use crate::{
-    types::{ConnId, Id, LinkId, OpCode, ServerId, SessionId, Zxid},
+    types::{ConnId, Id, LinkId, OpCode, ServerId, SessionId, Zxid, members::Members},
     zab,
 };
 use bytes::Bytes;
@@ -132,6 +132,18 @@ pub enum ToLearner {
         session: SessionId,
         /// Whether it lives.
         valid: bool,
+    },
+    /// Nobody in particular: this configuration is proposed, with its version as the zxid. It is to be on stable storage
+    /// before anybody says that the proposal is.
+    Reconfiguring(Box<Members>),
+    /// Everybody, before the commit of this zxid: it is a reconfiguration, and makes this the active configuration.
+    Activated {
+        /// The txn.
+        zxid: Zxid,
+        /// Who is to lead: this member, or another one to which it hands over.
+        designated: ServerId,
+        /// The configuration.
+        members: Box<Members>,
     },
     /// Nobody in particular: confirm by a quorum that this server still leads, then say [`Input::BarrierPassed`] with
     /// this number. There is one at a time.

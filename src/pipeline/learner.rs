@@ -1,10 +1,11 @@
 //! A learner: what only the leader can do is asked of it, and what it says is done.
 
 use super::{
-    InFlight, Now, Origin, Pipeline, PipelineFault, Reattach, Request, ToLeader, Waiting, role::Role,
+    InFlight, Now, Origin, Pipeline, PipelineFault, Reattach, Request, ToLeader, Waiting,
+    role::{Role, read_config},
 };
 use crate::{
-    types::{Id, OpCode, SessionId, SubTxn, Txn, TxnBody, Zxid},
+    types::{Id, OpCode, SessionId, SubTxn, Txn, TxnBody, Zxid, members::Members},
     zab,
 };
 use bytes::Bytes;
@@ -48,6 +49,8 @@ pub(super) struct Learning {
     pub(super) serving: bool,
     /// Why the leader is of no use any more.
     pub(super) fault: Option<PipelineFault>,
+    /// The configuration proposed last, until somebody has asked for it.
+    pub(super) config_seen: Option<Members>,
     /// What each session has asked for, oldest first. No session has an empty list.
     asked: HashMap<SessionId, VecDeque<Asked>>,
     /// Syncs that are not through, oldest first: the leader's answers have no names.
@@ -66,6 +69,7 @@ impl Learning {
             committed: last,
             serving: false,
             fault: None,
+            config_seen: None,
             asked: HashMap::new(),
             syncs: VecDeque::new(),
             revalidating: HashMap::new(),
@@ -168,6 +172,15 @@ impl Pipeline {
                 return;
             }
         };
+        if self.config.ops.reconfig_enabled
+            && let TxnBody::One(SubTxn::Reconfig { data, .. }) = &txn.body
+        {
+            let Some(members) = read_config(data.as_deref()) else {
+                learning.fault = Some(PipelineFault::Config { zxid });
+                return;
+            };
+            learning.config_seen = Some(members);
+        }
         learning.appended = zxid;
         self.log.push(zxid, |out| out.extend_from_slice(entry));
         let (origin, behind) = match learning.answered_by(&txn) {

@@ -35,6 +35,7 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
+pub use crate::ops::Membership;
 pub use config::{LocalSessions, PipelineConfig, ReaperConfig};
 pub use fault::PipelineFault;
 pub use io::{

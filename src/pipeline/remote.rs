@@ -66,6 +66,15 @@ impl Learners {
         std::mem::take(&mut self.out)
     }
 
+    /// Who decides has changed, or changes.
+    pub(super) fn decide_alone(&mut self, alone: bool) {
+        self.alone = alone;
+    }
+
+    pub(super) fn tell(&mut self, message: ToLearner) {
+        self.out.push(message);
+    }
+
     fn tell_committed(&mut self, zxid: Zxid) {
         if zxid > self.told {
             self.told = zxid;
@@ -160,6 +169,7 @@ impl Pipeline {
         let Role::Leading(leading) = &mut self.role else { return };
         // Who acknowledges what was never proposed has another history; its voice does not count.
         if zxid <= leading.broadcast.proposed() && leading.broadcast.ack(member, zxid) {
+            leading.activate(self.config.server);
             self.settle(now, tree);
         }
     }

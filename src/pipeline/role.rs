@@ -5,14 +5,16 @@ use super::{
     remote::Learners,
 };
 use crate::{
-    ops::Outstanding,
+    ops::{Membership, Outstanding},
     session::SessionTracker,
     types::{
         Epoch, ServerId, SessionId, Zxid,
         guard::{self, Guard},
+        members::Members,
     },
     zab::{Broadcast, Quorum},
 };
+use std::collections::BTreeSet;
 
 /// The largest counter that is given out: the one after it would end the epoch.
 ///
@@ -43,13 +45,15 @@ pub(super) struct Leading {
     pub(super) learners: Option<Learners>,
     /// It takes clients of its own.
     serving: bool,
+    /// The ensemble, if it may be reconfigured.
+    pub(super) membership: Option<Membership>,
 }
 
 impl Role {
     /// That of a standalone server.
     pub(super) fn alone(server: ServerId, last: Zxid) -> Self {
         let broadcast = Broadcast::new(Quorum::majority([server]), last);
-        Role::Leading(Leading { broadcast, learners: None, serving: true })
+        Role::Leading(Leading { broadcast, learners: None, serving: true, membership: None })
     }
 }
 
@@ -60,6 +64,42 @@ impl Leading {
             && self.broadcast.proposed().counter() >= COUNTER_MAX
             && guard::holds(Guard::EpochEnds)
     }
+
+    /// Whether nothing more is proposed.
+    pub(super) fn is_over(&self) -> bool {
+        self.exhausted() || self.broadcast.is_over()
+    }
+
+    /// The txn proposed last is a reconfiguration, checked against the membership.
+    pub(super) fn reconfigure(&mut self, me: ServerId, data: Option<&[u8]>) {
+        let (Some(membership), Some(learners)) = (&mut self.membership, &mut self.learners) else { return };
+        let Some(members) = read_config(data) else { return };
+        self.broadcast.reconfigure(Quorum::of(&members));
+        learners.decide_alone(self.broadcast.decides_alone(me));
+        learners.tell(ToLearner::Reconfiguring(Box::new(members.clone())));
+        membership.last_seen = members;
+    }
+
+    /// More is committed. If a reconfiguration is among it, the new configuration counts from now on.
+    pub(super) fn activate(&mut self, me: ServerId) {
+        let (Some(membership), Some(learners)) = (&mut self.membership, &mut self.learners) else { return };
+        let Membership { active, last_seen, .. } = membership;
+        let stays = last_seen.votes(me)
+            && match (active.servers.get(&me), last_seen.servers.get(&me)) {
+                (Some(before), Some(after)) => before.same_quorum_addresses(after),
+                _ => false,
+            };
+        let Some((zxid, designated)) = self.broadcast.activate(me, stays) else { return };
+        *active = last_seen.clone();
+        learners.decide_alone(self.broadcast.decides_alone(me));
+        learners.tell(ToLearner::Activated { zxid, designated, members: Box::new(active.clone()) });
+    }
+}
+
+/// The configuration in the txn of a reconfiguration.
+pub(super) fn read_config(data: Option<&[u8]>) -> Option<Members> {
+    let text = std::str::from_utf8(data?).ok()?;
+    Members::read_active(text).ok()
 }
 
 /// These sessions, applied and without a holder. They expire if a time is given from which to reckon.
@@ -99,13 +139,36 @@ impl Pipeline {
         self.ids.go_on_after(start, now.wall_ms);
         let broadcast = Broadcast::of(quorums, start);
         let learners = Some(Learners::new(alone, start));
-        self.role = Role::Leading(Leading { broadcast, learners, serving: true });
+        self.role = Role::Leading(Leading { broadcast, learners, serving: true, membership: None });
     }
 
     /// A leader leaves clients to the other members.
     pub fn turn_clients_away(&mut self) {
         if let Role::Leading(leading) = &mut self.role {
             leading.serving = false;
+        }
+    }
+
+    /// To a leader that has just begun: its ensemble may be reconfigured, and is this one. A leader that is not told
+    /// refuses.
+    pub fn set_membership(&mut self, of: Membership) {
+        if let Role::Leading(leading) = &mut self.role {
+            leading.membership = Some(of);
+        }
+    }
+
+    /// To a leader: these members are in step with it, itself among them.
+    pub fn set_in_step(&mut self, members: BTreeSet<ServerId>) {
+        if let Role::Leading(Leading { membership: Some(membership), .. }) = &mut self.role {
+            membership.in_step = members;
+        }
+    }
+
+    /// The configuration that the leader has proposed last, if there is one since the last call.
+    pub fn take_config_seen(&mut self) -> Option<Members> {
+        match &mut self.role {
+            Role::Learning(learning) => learning.config_seen.take(),
+            _ => None,
         }
     }
 

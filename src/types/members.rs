@@ -8,12 +8,12 @@
 //! Upstream counterpart: `QuorumPeer.QuorumServer`, `QuorumMaj`, `QuorumHierarchical` (text only; counting votes
 //! is the business of `zab`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use thiserror::Error;
 
-use super::{HostPort, ServerId};
+use super::{HostPort, ServerId, properties};
 
 /// All servers of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,9 +128,89 @@ pub enum MemberError {
     /// A key that has no place in a dynamic file.
     #[error("only server.N, group.G and weight.N may stand in this file")]
     Key,
+    /// The text is not properties syntax.
+    #[error(transparent)]
+    Syntax(#[from] properties::BadEscape),
+    /// A configuration by which nobody decides.
+    #[error("no server votes")]
+    NoVoter,
 }
 
 impl Members {
+    /// Reads a whole configuration, as it comes over the wire or from a client: `server.N`, `group.G`, `weight.N` and
+    /// `version`, in the syntax of properties. There may be no voters.
+    ///
+    /// Upstream counterpart: `QuorumPeerConfig.parseDynamicConfig`.
+    ///
+    /// # Errors
+    /// Any [`MemberError`].
+    pub fn read(text: &str, multi_address: bool) -> Result<Self, MemberError> {
+        // Files are ISO-8859-1; text is whatever it is.
+        let mut bytes = Vec::with_capacity(text.len());
+        for c in text.chars() {
+            match u8::try_from(c).ok().filter(u8::is_ascii) {
+                Some(byte) => bytes.push(byte),
+                None => {
+                    let mut units = [0; 2];
+                    for unit in c.encode_utf16(&mut units) {
+                        bytes.extend(format!("\\u{unit:04x}").into_bytes());
+                    }
+                }
+            }
+        }
+        // Later lines replace earlier ones.
+        let by_key: BTreeMap<_, _> =
+            properties::parse(&bytes)?.into_iter().map(|property| (property.key, property.value)).collect();
+        let mut members = Self::default();
+        for (key, value) in &by_key {
+            let known = ["server.", "group", "weight"].iter().any(|start| key.starts_with(start));
+            if !known && key != "version" {
+                return Err(MemberError::Key);
+            }
+            members.add(key, value, multi_address)?;
+        }
+        members.finish()?;
+        Ok(members)
+    }
+
+    /// Reads a configuration that a peer goes by.
+    ///
+    /// # Errors
+    /// Any [`MemberError`]; there is a voter.
+    pub fn read_active(text: &str) -> Result<Self, MemberError> {
+        // Whether several addresses are allowed was decided where the configuration was made.
+        let members = Self::read(text, true)?;
+        if members.voters().next().is_none() {
+            return Err(MemberError::NoVoter);
+        }
+        Ok(members)
+    }
+
+    /// The version in a configuration's text, without reading the rest: it stands in the last line.
+    pub fn version_of_text(text: &str) -> Option<u64> {
+        let (_, last) = text.rsplit_once('\n').unwrap_or(("", text));
+        u64::from_str_radix(last.strip_prefix("version=")?, 16).ok()
+    }
+
+    /// The role of a server: one that is no member follows without a vote, as a participant does.
+    ///
+    /// Upstream counterpart: `QuorumPeer.updateLearnerType`.
+    pub fn role_of(&self, id: ServerId) -> Role {
+        self.servers.get(&id).map_or(Role::Participant, |member| member.role)
+    }
+
+    /// Whether the server votes here.
+    pub fn votes(&self, id: ServerId) -> bool {
+        self.servers.get(&id).is_some_and(|member| member.role == Role::Participant)
+    }
+
+    /// Whether these are the same servers, whatever the version.
+    ///
+    /// Upstream counterpart: `QuorumMaj.equals`.
+    pub fn same_servers(&self, other: &Self) -> bool {
+        self.servers == other.servers && self.hierarchy == other.hierarchy
+    }
+
     /// Reads one property of a configuration; keys that say nothing about members are left alone.
     /// Call [`Members::finish`] after the last one.
     ///
@@ -218,6 +298,15 @@ impl fmt::Display for Members {
 }
 
 impl Member {
+    /// Whether learners reach it at the same addresses in both. Names are compared, not what they stand for: a name
+    /// that nobody knows today must not keep a leader from leading.
+    pub fn same_quorum_addresses(&self, other: &Self) -> bool {
+        let all = |member: &Self| -> BTreeSet<(String, u16)> {
+            member.addresses.iter().map(|a| (a.host.clone(), a.quorum_port)).collect()
+        };
+        all(self) == all(other)
+    }
+
     /// Reads the value of a `server.N`.
     ///
     /// # Errors
@@ -436,11 +525,13 @@ mod tests {
             }
             let text = wanted.to_string();
             let mut read = Members::default();
-            for property in crate::config::properties::parse(text.as_bytes()).unwrap() {
+            for property in properties::parse(text.as_bytes()).unwrap() {
                 read.add(&property.key, &property.value, false).unwrap();
             }
             read.finish().unwrap();
-            prop_assert_eq!(read, wanted);
+            prop_assert_eq!(&read, &wanted);
+            prop_assert_eq!(Members::version_of_text(&text), Some(version));
+            prop_assert_eq!(Members::read(&text, false).unwrap(), wanted);
         }
     }
 }

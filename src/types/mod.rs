@@ -10,6 +10,8 @@ mod ids;
 pub mod members;
 mod modes;
 mod path;
+pub mod properties;
+mod quorum;
 mod txn;
 
 pub use acl::{Acl, AclList, Id, Perms, open_acl};
@@ -19,4 +21,5 @@ pub use ids::{ConnId, Epoch, EpochKind, LinkId, ServerId, SessionId, Zxid};
 pub use modes::{CreateMode, Owner, OwnerRules, TTL_MS_MAX};
 pub use path::{PathError, parent_and_name, validate_path};
 pub use quoll_jute::data::{Stat, StatPersisted};
+pub use quorum::Quorum;
 pub use txn::{SubTxn, Txn, TxnBody, TxnError, TxnFormat};

@@ -12,9 +12,8 @@ mod history;
 mod leader;
 mod learner;
 mod packet;
-mod quorum;
 
-pub use crate::types::EpochKind;
+pub use crate::types::{EpochKind, Quorum};
 pub use broadcast::Broadcast;
 pub use history::{History, Logged};
 pub use leader::{Leader, LeaderConfig, LeaderInput, LeaderOutput, LearnerView, LinkId};
@@ -22,7 +21,6 @@ pub use learner::{Learner, LearnerConfig, LearnerInput, LearnerOutput};
 pub use packet::{
     LearnerInfo, PROTOCOL_VERSION, Packet, PacketError, Request, Sender, epoch_start, write_proposal,
 };
-pub use quorum::Quorum;
 
 #[cfg(test)]
 mod tests;

@@ -134,6 +134,9 @@ impl Values {
         let tick_ms = server.session.tick_time_ms;
         let config = EnsembleConfig {
             members,
+            next: None,
+            dynamic: self.text("dynamicConfigFile").is_some(),
+            standalone_enabled,
             server_id,
             role,
             init_limit_ticks,

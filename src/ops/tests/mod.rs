@@ -5,6 +5,7 @@ mod hostile;
 mod multi;
 mod pipelined;
 mod reads;
+mod reconfig;
 mod watches;
 mod writes;
 
@@ -63,6 +64,7 @@ pub(super) struct World {
     pub ids: Vec<Id>,
     pub sessions: Sessions,
     pub watches: Watches,
+    pub membership: Option<Membership>,
     pub cache: ResponseCache,
     pub zxid: Zxid,
     /// Prepared and not yet applied.
@@ -83,6 +85,7 @@ impl World {
             ids: vec![Id::new("ip", "127.0.0.1")],
             sessions: Sessions::default(),
             watches: Watches::default(),
+            membership: None,
             cache: ResponseCache::new(16, 1 << 20),
             zxid: Zxid(0x1_0000_0000),
             queue: VecDeque::new(),
@@ -100,6 +103,7 @@ impl World {
             time_ms: 1_000 + (self.zxid.0 & 0xffff),
             config: &self.config,
             sessions: &self.sessions,
+            membership: self.membership.as_ref(),
         };
         let prepared = match op {
             OpCode::CreateSession => prepare_create_session(&mut cx, 10_000),

@@ -120,6 +120,7 @@ fn take(w: &mut World, step: &Step) {
                 time_ms: 1_000 + (w.zxid.0 & 0xffff),
                 config: &w.config,
                 sessions: &w.sessions,
+                membership: None,
             };
             if let Ok(prepared) = prepare_delete_container(&mut cx, PATHS[*path]) {
                 w.enqueue(SessionId::NONE, &prepared);

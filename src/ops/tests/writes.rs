@@ -205,6 +205,7 @@ fn the_server_removes_only_what_is_its_own_to_remove() {
             time_ms: 5,
             config: &w.config,
             sessions: &w.sessions,
+            membership: None,
         };
         match prepare_delete_container(&mut cx, path) {
             Err(e) => assert_eq!(Some(e), code, "{path}"),

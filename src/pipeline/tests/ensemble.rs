@@ -255,6 +255,7 @@ impl Ensemble {
                     }
                 }
                 ToLearner::Barrier(round) => self.rounds.push_back(round),
+                ToLearner::Reconfiguring(_) | ToLearner::Activated { .. } => panic!("not in these tests"),
             }
         }
     }

@@ -485,6 +485,11 @@ impl World {
             Output::Diverged { what } => {
                 return Err(Stop::Violation(format!("node {n} says that it has diverged: {what}")));
             }
+            Output::SeeConfig { .. } | Output::AdoptConfig { .. } => {
+                return Err(Stop::Violation(format!(
+                    "node {n} takes another configuration, and nobody may ask for one"
+                )));
+            }
             Output::Note { text } => self.say(|| format!("node {n}: {text}")),
         }
         Ok(())

@@ -406,6 +406,10 @@ impl World {
         let member = MemberConfig {
             me: self.nodes[n].id,
             members,
+            next: None,
+            reconfig_enabled: false,
+            standalone_enabled: true,
+            multi_address: false,
             tick_ms,
             init_limit_ticks: self.settings.init_limit_ticks,
             sync_limit_ticks: self.settings.sync_limit_ticks,

@@ -17,6 +17,8 @@ pub struct ElectionConfig {
     pub me: ServerId,
     /// Whether it votes.
     pub voter: bool,
+    /// Whether it observes. Who does neither follows without a vote: a server that is no member yet.
+    pub observer: bool,
     /// Every configuration that has to agree: the active one and, during a reconfiguration, the next one.
     pub quorums: Vec<Quorum>,
     /// Text of the configuration, which notifications carry.
@@ -53,6 +55,26 @@ pub enum Input {
     },
     /// Time has passed.
     Tick,
+    /// The configuration is another one. A member that looks begins a new round.
+    Configured {
+        /// As [`ElectionConfig::voter`].
+        voter: bool,
+        /// As [`ElectionConfig::observer`].
+        observer: bool,
+        /// As [`ElectionConfig::quorums`].
+        quorums: Vec<Quorum>,
+        /// As [`ElectionConfig::text`].
+        text: String,
+    },
+    /// A reconfiguration says who leads: nobody is asked.
+    Appointed {
+        /// Who.
+        leader: ServerId,
+        /// This member's last logged zxid.
+        last: Zxid,
+        /// Its current epoch.
+        peer_epoch: i64,
+    },
     /// The leader is established with this epoch: later answers carry it, so that late joiners can compare.
     Established {
         /// The new epoch.
@@ -93,6 +115,8 @@ pub struct Election {
     config: ElectionConfig,
     state: PeerState,
     round: i64,
+    /// This member's last logged zxid and current epoch.
+    own: (Zxid, i64),
     initial: Proposal,
     proposal: Proposal,
     /// Votes of this round, by voter.
@@ -119,6 +143,7 @@ impl Election {
             config,
             state: PeerState::Looking,
             round: 0,
+            own: (Zxid::ZERO, 0),
             initial: Proposal::NONE,
             proposal: Proposal::NONE,
             votes: BTreeMap::new(),
@@ -158,6 +183,20 @@ impl Election {
             }
             Input::Tick => self.tick(now_ms),
             Input::Established { epoch } => self.proposal.peer_epoch = epoch,
+            Input::Configured { voter, observer, quorums, text } => {
+                let restart = self.config.voter != voter || self.config.quorums != quorums;
+                (self.config.voter, self.config.observer) = (voter, observer);
+                (self.config.quorums, self.config.text) = (quorums, text);
+                if restart && self.state == PeerState::Looking && self.round > 0 {
+                    let (last, peer_epoch) = self.own;
+                    self.look(now_ms, last, peer_epoch);
+                }
+            }
+            Input::Appointed { leader, last, peer_epoch } => {
+                self.own = (last, peer_epoch);
+                self.proposal = Proposal { leader, zxid: last, peer_epoch };
+                self.settle(leader);
+            }
         }
         std::mem::take(&mut self.outputs)
     }
@@ -203,6 +242,7 @@ impl Election {
 
     fn look(&mut self, now_ms: i64, last: Zxid, peer_epoch: i64) {
         self.state = PeerState::Looking;
+        self.own = (last, peer_epoch);
         self.round += 1;
         self.initial = if self.config.voter {
             Proposal { leader: self.config.me, zxid: last, peer_epoch }
@@ -324,10 +364,10 @@ impl Election {
     fn settle(&mut self, leader: ServerId) {
         let role = if leader == self.config.me {
             Role::Leader
-        } else if self.config.voter {
-            Role::Follower(leader)
-        } else {
+        } else if self.config.observer {
             Role::Observer(leader)
+        } else {
+            Role::Follower(leader)
         };
         self.state = match role {
             Role::Leader => PeerState::Leading,

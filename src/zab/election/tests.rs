@@ -54,6 +54,7 @@ impl World {
             let config = ElectionConfig {
                 me: ServerId(id),
                 voter: id <= voters,
+                observer: id > voters,
                 quorums: vec![quorum.clone()],
                 text: "version=0".into(),
                 notification_interval_min_ms: 200,
@@ -359,6 +360,7 @@ fn voters_of_three(members: &[i64]) -> Vec<Election> {
     let config = |id| ElectionConfig {
         me: ServerId(id),
         voter: true,
+        observer: false,
         quorums: vec![Quorum::majority([1, 2, 3].map(ServerId))],
         text: "version=0".into(),
         notification_interval_min_ms: 200,

@@ -1,7 +1,7 @@
 //! Towards learners that have joined: proposals, commits, PINGs, and what they say.
 
 use super::{
-    super::{History, Packet, epoch_start, write_proposal},
+    super::{History, Logged, Packet, epoch_start, write_proposal},
     Leader, LeaderOutput, LinkId, Phase,
     link::{Link, Stage},
 };
@@ -47,9 +47,18 @@ impl Leader {
         let mut to_observers = Vec::new();
         let observed = self.links.values().any(|l| l.observer && l.joined());
         for txn in self.outstanding.drain(..count) {
-            Packet::Commit { zxid: txn.zxid }.write(&mut to_followers);
-            if observed {
-                Packet::Inform { zxid: txn.zxid, entry: txn.entry }.write(&mut to_observers);
+            let Logged { zxid, entry } = txn;
+            match self.activation.filter(|(at, _)| *at == zxid) {
+                Some((_, designated)) => {
+                    Packet::CommitAndActivate { zxid, designated }.write(&mut to_followers);
+                    Packet::InformAndActivate { zxid, designated, entry }.write(&mut to_observers);
+                }
+                None => {
+                    Packet::Commit { zxid }.write(&mut to_followers);
+                    if observed {
+                        Packet::Inform { zxid, entry }.write(&mut to_observers);
+                    }
+                }
             }
         }
         self.sent = Some((proposed, committed.max(last_committed)));
@@ -178,7 +187,7 @@ impl Leader {
 
     /// Is this still the leader? The answers to the PINGs of this moment say so.
     pub(super) fn barrier(&mut self, id: u64) {
-        if self.phase != Phase::Broadcast {
+        if self.phase != Phase::Broadcast || self.hand_over.is_some() {
             return;
         }
         if self.quorum(|_| false) {

@@ -16,6 +16,8 @@ pub struct LeaderConfig {
     pub config_text: String,
     /// Version of the last seen configuration. A learner with a newer one is refused.
     pub config_version: i64,
+    /// The configuration is one from a file, without a version: it gets that of the epoch, and is the last seen one.
+    pub begins_config: bool,
     /// `tickTime`, ms. PINGs leave every half tick, and every tick the leader looks whether it still has a quorum.
     pub tick_ms: i64,
     /// `initLimit` × `tickTime`, ms: the time for each of the waits before it is established.
@@ -61,6 +63,27 @@ pub enum LeaderInput {
     Proposed,
     /// The history has new commits, up to this.
     Committed(Zxid),
+    /// A reconfiguration is proposed, or committed.
+    Configured {
+        /// As [`LeaderConfig::quorums`] from now on.
+        quorums: Vec<Quorum>,
+        /// As [`LeaderConfig::config_text`] from now on.
+        config_text: String,
+        /// As [`LeaderConfig::config_version`] from now on.
+        config_version: i64,
+    },
+    /// The txn, which the history does not know as committed yet, is a reconfiguration, and is told as such.
+    Activated {
+        /// The txn.
+        zxid: Zxid,
+        /// Who is to lead.
+        designated: ServerId,
+    },
+    /// Another one is to lead: this member says what it has to say, and resigns when that one has left.
+    HandOver {
+        /// Who; `None` when the others have to elect one.
+        to: Option<ServerId>,
+    },
     /// Answer to [`LeaderOutput::ProbeLog`].
     LogProbed {
         /// The learner it is about.
@@ -144,6 +167,12 @@ pub enum LeaderOutput {
         kind: EpochKind,
         /// The value.
         epoch: Epoch,
+    },
+    /// The configuration is now the last seen one, with this version: make it durable before anything that follows is
+    /// done. See [`LeaderConfig::begins_config`].
+    ConfigBegun {
+        /// The epoch with counter 0.
+        version: Zxid,
     },
     /// A quorum has the leader's history: from now on it proposes.
     Established {

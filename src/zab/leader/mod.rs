@@ -57,6 +57,10 @@ pub struct Leader {
     next_ping_ms: i64,
     next_check_ms: i64,
     barriers: VecDeque<Barrier>,
+    /// The last reconfiguration and who is to lead after it.
+    activation: Option<(Zxid, ServerId)>,
+    /// Another one is to lead: who, and until when it has to have left.
+    hand_over: Option<(Option<ServerId>, i64)>,
     now_ms: i64,
     out: Vec<LeaderOutput>,
 }
@@ -90,6 +94,8 @@ impl Leader {
             next_ping_ms: 0,
             next_check_ms: 0,
             barriers: VecDeque::new(),
+            activation: None,
+            hand_over: None,
             now_ms,
             out: Vec::new(),
         }
@@ -122,6 +128,16 @@ impl Leader {
             }
             LeaderInput::Tick => self.tick(),
             LeaderInput::Proposed | LeaderInput::Committed(_) => {}
+            LeaderInput::Configured { quorums, config_text, config_version } => {
+                let config = &mut self.config;
+                (config.quorums, config.config_text) = (quorums, config_text);
+                config.config_version = config_version;
+            }
+            LeaderInput::Activated { zxid, designated } => self.activation = Some((zxid, designated)),
+            LeaderInput::HandOver { to } => {
+                self.barriers.clear();
+                self.hand_over = Some((to, now_ms + self.config.sync_limit_ms));
+            }
             LeaderInput::LogProbed { link, at } => self.log_probed(link, at, history),
             LeaderInput::SnapshotBegun { link, zxid } => {
                 if seized.is_some() {
@@ -146,7 +162,8 @@ impl Leader {
             Phase::Broadcast => self.next_ping_ms.min(self.next_check_ms),
             _ => self.phase_until_ms,
         };
-        Some(links.map_or(own, |at| at.min(own)))
+        let over = self.hand_over.map_or(i64::MAX, |(_, until_ms)| until_ms);
+        Some(links.map_or(own, |at| at.min(own)).min(over))
     }
 
     /// The epoch it begins, once it is decided.
@@ -175,6 +192,14 @@ impl Leader {
             let synced = matches!(l.stage, Stage::Acked | Stage::Serving);
             Some(LearnerView { link: *link, server: l.server?, observer: l.observer, acked: l.acked, synced })
         })
+    }
+
+    /// Itself, and the followers that are in step with it at this time, voters or not.
+    ///
+    /// Upstream counterpart: `Leader.isQuorumSynced`.
+    pub fn in_step(&self, now_ms: i64) -> BTreeSet<ServerId> {
+        let followers = self.links.values().filter(|l| l.joined() && l.supports_until_ms >= now_ms);
+        followers.filter_map(Link::follower).chain([self.config.me]).collect()
     }
 
     fn packet(&mut self, link: LinkId, packet: Packet, history: &History) {
@@ -312,6 +337,7 @@ impl Leader {
             }
             debug_assert!(self.epoch > self.accepted);
             self.out.push(LeaderOutput::StoreEpoch { kind: EpochKind::Accepted, epoch: self.epoch });
+            self.begin_config();
             self.enter(Phase::Promise);
             self.promised.insert(me);
             self.links_at(|s| s == Stage::Known).into_iter().for_each(|link| self.tell_epoch(link));
@@ -331,6 +357,35 @@ impl Leader {
             self.next_ping_ms = self.now_ms + (self.config.tick_ms / 2).max(1);
             self.next_check_ms = self.now_ms + self.config.tick_ms.max(1);
             self.links_at(|s| s == Stage::Acked).into_iter().for_each(|link| self.up_to_date(link));
+        }
+        self.finish_hand_over();
+    }
+
+    /// A configuration without a version takes that of the epoch, so that it goes before those of members to come,
+    /// which may know of a part of the ensemble only.
+    fn begin_config(&mut self) {
+        if !std::mem::take(&mut self.config.begins_config) {
+            return;
+        }
+        let version = epoch_start(self.epoch);
+        let servers = self.config.config_text.rsplit_once("version=").map_or("", |(servers, _)| servers);
+        self.config.config_text = format!("{servers}version={:x}", version.0);
+        self.config.config_version = version.0;
+        self.out.push(LeaderOutput::ConfigBegun { version });
+    }
+
+    /// Ends a leadership that was handed over, when the others know.
+    fn finish_hand_over(&mut self) {
+        let Some((to, until_ms)) = self.hand_over else { return };
+        let connected = match to {
+            Some(to) => self.links.values().any(|l| l.server == Some(to)),
+            None => self.quorum(|l| l.stage == Stage::Serving),
+        };
+        if !connected || self.now_ms >= until_ms {
+            self.resign(match to {
+                Some(to) => format!("server {} leads from now on, as the new configuration wants it", to.0),
+                None => "the new configuration has another leader, who is to be elected".to_string(),
+            });
         }
     }
 

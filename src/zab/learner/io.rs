@@ -11,7 +11,7 @@ pub struct LearnerConfig {
     pub me: ServerId,
     /// It observes: it has no vote.
     pub observer: bool,
-    /// Version of its last seen configuration.
+    /// Version of its active configuration.
     pub config_version: i64,
     /// `initLimit` × `tickTime`, ms: the longest silence of the leader until NEWLEADER.
     pub init_limit_ms: i64,

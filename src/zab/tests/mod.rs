@@ -138,6 +138,7 @@ impl World {
             quorums: quorums.clone(),
             config_text: "version=0".to_string(),
             config_version: 0,
+            begins_config: false,
             tick_ms: TICK_MS,
             init_limit_ms: INIT_MS,
             sync_limit_ms: SYNC_MS,

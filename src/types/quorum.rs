@@ -1,4 +1,4 @@
-use crate::types::ServerId;
+use super::{ServerId, members::Members};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which sets of members decide.
@@ -53,6 +53,17 @@ impl Quorum {
             *sum = sum.saturating_add(*weight);
         }
         Self { rule: Rule::Hierarchical { place_of, weight_of_group }, ..Self::majority(voters) }
+    }
+
+    /// That of a configuration.
+    ///
+    /// # Panics
+    /// Without a voter.
+    pub fn of(members: &Members) -> Self {
+        let Some(hierarchy) = &members.hierarchy else { return Self::majority(members.voters()) };
+        let weight_of = |id: &ServerId| hierarchy.weight_of.get(id).copied().unwrap_or(1);
+        let places = hierarchy.group_of.iter().map(|(id, group)| (*id, *group, weight_of(id)));
+        Self::hierarchical(members.voters(), places)
     }
 
     /// The members that vote.
