@@ -247,11 +247,11 @@ impl World {
                 self.at(self.now_us + 20_000, Event::Look);
                 continue;
             }
-            if let Some(node) = self.node_of(&due.event) {
-                if self.nodes[node].paused {
-                    self.nodes[node].held.push(due.event);
-                    continue;
-                }
+            if let Some(node) = self.node_of(&due.event)
+                && self.nodes[node].paused
+            {
+                self.nodes[node].held.push(due.event);
+                continue;
             }
             self.events += 1;
             self.happen(due.event)?;
