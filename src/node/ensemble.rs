@@ -33,8 +33,8 @@ impl Core {
                 self.outgoing.flush(peers);
                 peers.disconnect_leader(attempt);
             }
-            Output::SendToLeader { attempt, bytes } => self.outgoing.to_leader(attempt, bytes),
-            Output::Send { link, bytes } => self.outgoing.to_link(link, bytes),
+            Output::SendToLeader { attempt, bytes } => self.outgoing.for_leader(attempt, bytes),
+            Output::Send { link, bytes } => self.outgoing.for_link(link, bytes),
             Output::SendLog { link, after, through } => {
                 let (disk, dir) = (self.disk.clone(), self.storage.log_dir());
                 self.outgoing.flush_link(peers, link);

@@ -42,7 +42,7 @@ impl Piece {
 
 impl Outgoing {
     /// Adds something for a learner.
-    pub fn to_link(&mut self, link: LinkId, bytes: Bytes) {
+    pub fn for_link(&mut self, link: LinkId, bytes: Bytes) {
         match self.links.iter_mut().find(|(to, _)| *to == link) {
             Some((_, piece)) => piece.add(&bytes),
             None => self.links.push((link, Piece::One(bytes))),
@@ -50,7 +50,7 @@ impl Outgoing {
     }
 
     /// Adds something for the leader.
-    pub fn to_leader(&mut self, attempt: u64, bytes: Bytes) {
+    pub fn for_leader(&mut self, attempt: u64, bytes: Bytes) {
         match &mut self.leader {
             Some((to, piece)) if *to == attempt => piece.add(&bytes),
             other => *other = Some((attempt, Piece::One(bytes))),
