@@ -43,6 +43,9 @@ use crate::{
 use reconfig::Leaving;
 use std::collections::{BTreeMap, VecDeque};
 
+/// The longest pause between two elections that came to nothing, ms.
+const BACK_OFF_MAX_MS: i64 = 1000;
+
 /// Learners that may wait at a member which does not lead yet.
 const EARLY_LINKS_MAX: usize = 1024;
 
@@ -73,6 +76,8 @@ struct Ensemble {
     /// The database is empty and not trusted: this member neither votes nor is elected until a leader has filled it.
     untrusted: bool,
     attempts: u64,
+    /// How often it was elected, or found who was, and that came to nothing, since it last served.
+    failed_joins: u32,
     /// What the next random time is drawn from.
     random: u64,
     /// The tree holds txns that the log does not.
@@ -153,6 +158,7 @@ impl Member {
             durable: last,
             untrusted,
             attempts: 0,
+            failed_joins: 0,
             random: config.roles.seed,
             unlogged: false,
             tree_wanted_in: None,
@@ -293,6 +299,15 @@ impl Member {
 }
 
 impl Ensemble {
+    /// How long it waits before it looks for a leader again, ms: a leader that fails at once must not make elections
+    /// without end. The first time may be chance.
+    fn back_off_ms(&self) -> i64 {
+        match self.failed_joins {
+            0 | 1 => 0,
+            n => BACK_OFF_MAX_MS.min(5 << n.min(16)),
+        }
+    }
+
     /// Whether nothing is in flight: the log is on stable storage and the tree holds all of it.
     fn at_rest(&self, pipeline: &Pipeline) -> bool {
         pipeline.in_flight() == 0 && !pipeline.has_ready() && self.durable >= self.history.last()
@@ -483,6 +498,9 @@ impl Turn<'_> {
         if self.me.part.serves() {
             self.out.push(Output::CloseClients);
         }
+        if let Part::Joining { .. } = self.me.part {
+            self.me.failed_joins = self.me.failed_joins.saturating_add(1);
+        }
         self.set_part(Part::Looking);
         self.pipeline.retire();
     }
@@ -493,7 +511,7 @@ impl Turn<'_> {
     fn pause(&mut self) {
         let observed = !self.me.config.votes() && self.me.attempts > 0 && self.me.appointed.is_none();
         let max_ms = if observed { self.me.config.roles.election_delay_max_ms } else { 0 };
-        match self.me.draw_ms(max_ms) {
+        match self.me.draw_ms(max_ms).saturating_add(self.me.back_off_ms()) {
             0 => self.look(),
             ms => self.me.state = State::Pausing { until_ms: self.now.mono_ms + ms },
         }
@@ -573,6 +591,9 @@ impl Turn<'_> {
 
     fn set_part(&mut self, part: Part) {
         if self.me.part != part {
+            if part.serves() {
+                self.me.failed_joins = 0;
+            }
             self.me.part = part;
             self.out.push(Output::Part(part));
         }
