@@ -109,6 +109,10 @@ pub struct EnsembleConfig {
     pub observer_election_delay_ms: u32,
     /// `observer.reconnectDelayMs`.
     pub observer_reconnect_delay_ms: u32,
+    /// `observerMasterPort`: followers pass on to observers what the leader says; `None` when it is off.
+    pub observer_master_port: Option<u16>,
+    /// `observerMaster.sizeLimit`, bytes.
+    pub observer_master_bytes_max: u32,
     /// `leaderServes`.
     pub leader_serves: bool,
     /// `tcpKeepAlive`.

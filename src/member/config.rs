@@ -60,6 +60,11 @@ pub struct RoleOptions {
     pub diff_syncs_max: i32,
     /// `leader.maxTimeToWaitForEpoch`, ms; `None` when it is off.
     pub epoch_wait_max_ms: Option<i64>,
+    /// `observerMasterPort` is set: a follower passes on to observers what its leader says, and an observer goes to a
+    /// follower.
+    pub observer_masters: bool,
+    /// `observerMaster.sizeLimit`, bytes.
+    pub observer_master_bytes_max: usize,
     /// What random times are drawn from; it should differ from member to member and from start to start.
     pub seed: u64,
 }

@@ -55,6 +55,22 @@ impl Turn<'_> {
         }
     }
 
+    /// Lets the protocol towards observers go a step, if this member follows and has any.
+    pub(super) fn pass_on(&mut self, input: LeaderInput) {
+        let State::Learning { master: Some(master), .. } = &mut self.me.state else { return };
+        for output in master.step(self.now.mono_ms, &self.me.history, input) {
+            self.lead_output(output);
+        }
+    }
+
+    /// The same for whoever has learners, be it as a leader or as a follower.
+    pub(super) fn bring(&mut self, input: LeaderInput) {
+        match self.me.state {
+            State::Leading(_) => self.lead(input),
+            _ => self.pass_on(input),
+        }
+    }
+
     fn lead_output(&mut self, output: LeaderOutput) {
         match output {
             LeaderOutput::Send { link, bytes } => self.out.push(Output::Send { link, bytes }),
@@ -118,7 +134,7 @@ impl Turn<'_> {
                 ToLearner::Committed(_) if matches!(messages.peek(), Some(ToLearner::Committed(_))) => {}
                 ToLearner::Committed(zxid) => {
                     self.me.history.commit(zxid);
-                    self.lead(LeaderInput::Committed(zxid));
+                    self.bring(LeaderInput::Committed(zxid));
                 }
                 ToLearner::Revalidated { link, session, valid } => {
                     let bytes = Packet::Revalidated { session, valid }.to_bytes();
@@ -145,6 +161,16 @@ impl Turn<'_> {
     }
 
     pub(super) fn link_up(&mut self, link: LinkId) {
+        if link.is_at_master() {
+            match self.me.state {
+                State::Learning { master: Some(_), .. } => self.pass_on(LeaderInput::Connected { link }),
+                _ => {
+                    let why = "this member does not follow".into();
+                    self.out.push(Output::Close { link, why });
+                }
+            }
+            return;
+        }
         match self.me.state {
             State::Leading(_) => self.lead(LeaderInput::Connected { link }),
             _ if self.me.early.len() >= EARLY_LINKS_MAX => self.refuse(link),
@@ -159,7 +185,9 @@ impl Turn<'_> {
     }
 
     pub(super) fn link_packet(&mut self, link: LinkId, packet: Packet) {
-        if let State::Leading(_) = self.me.state {
+        if link.is_at_master() {
+            self.pass_on(LeaderInput::Packet { link, packet });
+        } else if let State::Leading(_) = self.me.state {
             self.lead(LeaderInput::Packet { link, packet });
         } else if let Some(packets) = self.me.early.get_mut(&link) {
             if packets.len() < EARLY_PACKETS_MAX {
@@ -173,6 +201,10 @@ impl Turn<'_> {
     }
 
     pub(super) fn link_down(&mut self, link: LinkId, why: &str) {
+        if link.is_at_master() {
+            self.pass_on(LeaderInput::Gone { link });
+            return;
+        }
         self.me.early.remove(&link);
         if let State::Leading(leader) = &self.me.state {
             if let Some(member) = leader.member_of(link) {

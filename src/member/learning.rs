@@ -4,8 +4,11 @@ use super::{Output, Part, State, Turn, reconfig};
 use crate::{
     config::members::Role,
     pipeline::{self, ToLeader},
-    types::{ServerId, SessionId, Zxid},
-    zab::{Learner, LearnerConfig, LearnerInput, LearnerOutput, election},
+    types::{Epoch, ServerId, SessionId, Zxid},
+    zab::{
+        LeaderInput, Learner, LearnerConfig, LearnerInput, LearnerOutput, ObserverMaster,
+        ObserverMasterConfig, election,
+    },
 };
 
 impl Turn<'_> {
@@ -29,11 +32,13 @@ impl Turn<'_> {
         learner.want_tree_in(self.me.tree_wanted_in);
         self.me.attempts += 1;
         let attempt = self.me.attempts;
-        let wait_ms = if self.me.config.votes() {
-            0
-        } else {
-            self.me.draw_ms(self.me.config.roles.connect_delay_max_ms)
+        let (target, waits) = match self.me.next_master() {
+            // Once it has tried all of them.
+            Some((master, again)) => (master, again),
+            None => (leader, !self.me.config.votes()),
         };
+        let max_ms = if waits { self.me.config.roles.connect_delay_max_ms } else { 0 };
+        let wait_ms = self.me.draw_ms(max_ms);
         let connect_at_ms = self.now.mono_ms + wait_ms;
         self.me.state = State::Learning {
             leader,
@@ -41,6 +46,8 @@ impl Turn<'_> {
             learner: Box::new(learner),
             truncating: false,
             connect_at_ms: Some(connect_at_ms),
+            target,
+            master: None,
         };
         self.set_part(Part::Joining { leader });
         self.connect_in_time();
@@ -48,10 +55,10 @@ impl Turn<'_> {
 
     /// Connects to the leader when the pause before that is over.
     pub(super) fn connect_in_time(&mut self) {
-        if let State::Learning { leader, attempt, connect_at_ms, .. } = &mut self.me.state
+        if let State::Learning { target, attempt, connect_at_ms, .. } = &mut self.me.state
             && connect_at_ms.take_if(|at| *at <= self.now.mono_ms).is_some()
         {
-            self.out.push(Output::ConnectLeader { attempt: *attempt, leader: *leader });
+            self.out.push(Output::ConnectLeader { attempt: *attempt, leader: *target });
         }
     }
 
@@ -98,7 +105,14 @@ impl Turn<'_> {
                 self.pipe(pipeline::Input::Committed(zxid));
             }
             LearnerOutput::ConfigSeen { text } => self.see_leaders_config(&text),
-            LearnerOutput::Activate { zxid, designated } => self.activated(leader, zxid, designated),
+            LearnerOutput::Activate { zxid, designated } => {
+                self.pass_on(LeaderInput::Activated { zxid, designated });
+                self.activated(leader, zxid, designated);
+                let config = &self.me.config;
+                let (quorums, config_text) = (config.quorums(), config.members.to_string());
+                let config_version = i64::try_from(config.members.version).unwrap_or(i64::MAX);
+                self.pass_on(LeaderInput::Configured { quorums, config_text, config_version });
+            }
             LearnerOutput::Serve { epoch } => {
                 if !self.adopt_leaders_config(leader, epoch) {
                     return;
@@ -107,7 +121,11 @@ impl Turn<'_> {
                 self.me.untrusted = false;
                 self.me.config_node_due = true;
                 self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
-                self.set_part(match self.me.config.role() {
+                let role = self.me.config.role();
+                if role == Role::Participant && self.me.config.roles.observer_masters {
+                    self.begin_to_pass_on(epoch);
+                }
+                self.set_part(match role {
                     Role::Participant => Part::Following { leader },
                     Role::Observer => Part::Observing { leader },
                 });
@@ -118,6 +136,30 @@ impl Turn<'_> {
             }
             LearnerOutput::Lost { why } => self.retire(&format!("leader {} is lost: {why}", leader.0)),
             LearnerOutput::Diverged { what } => self.out.push(Output::Diverged { what }),
+        }
+    }
+
+    /// From now on observers may come for what the leader says.
+    fn begin_to_pass_on(&mut self, epoch: Epoch) {
+        let config = &self.me.config;
+        let new = ObserverMaster::new(
+            ObserverMasterConfig {
+                me: config.me,
+                epoch,
+                config_text: config.members.to_string(),
+                config_version: i64::try_from(config.members.version).unwrap_or(i64::MAX),
+                tick_ms: config.tick_ms,
+                init_limit_ms: config.init_limit_ms(),
+                sync_limit_ms: config.sync_limit_ms(),
+                kept_bytes_max: config.roles.observer_master_bytes_max,
+                force_snapshot: config.force_snapshot,
+                sync_from_log: config.sync_from_log,
+            },
+            self.now.mono_ms,
+            &self.me.history,
+        );
+        if let State::Learning { master, .. } = &mut self.me.state {
+            *master = Some(Box::new(new));
         }
     }
 

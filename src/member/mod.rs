@@ -36,7 +36,7 @@ use crate::{
     },
     watch::WatchManager,
     zab::{
-        EpochKind, History, Leader, Learner, LinkId, Logged, Packet,
+        EpochKind, History, Leader, Learner, LinkId, Logged, ObserverMaster, Packet,
         election::{self, Election, ElectionConfig, Role},
     },
 };
@@ -78,6 +78,9 @@ struct Ensemble {
     attempts: u64,
     /// How often it was elected, or found who was, and that came to nothing, since it last served.
     failed_joins: u32,
+    /// Followers that an observer goes to, in its own order, and how many of them it has tried.
+    masters: Vec<ServerId>,
+    masters_tried: usize,
     /// What the next random time is drawn from.
     random: u64,
     /// The tree holds txns that the log does not.
@@ -120,6 +123,10 @@ enum State {
         truncating: bool,
         /// When the connection to the leader is to be made, if it is not yet.
         connect_at_ms: Option<i64>,
+        /// To whom: the leader, or a follower that passes on what the leader says.
+        target: ServerId,
+        /// What this member passes on to observers.
+        master: Option<Box<ObserverMaster>>,
     },
 }
 
@@ -159,6 +166,8 @@ impl Member {
             untrusted,
             attempts: 0,
             failed_joins: 0,
+            masters: Vec::new(),
+            masters_tried: 0,
             random: config.roles.seed,
             unlogged: false,
             tree_wanted_in: None,
@@ -251,9 +260,11 @@ impl Member {
                 election.into_iter().chain(read_only).min()
             }
             State::Leading(leader) => leader.next_deadline_ms(),
-            State::Learning { learner, connect_at_ms, .. } => {
+            State::Learning { learner, connect_at_ms, master, .. } => {
                 let held = Some(e.early_until_ms).filter(|_| !e.early.is_empty());
-                learner.next_deadline_ms().into_iter().chain(*connect_at_ms).chain(held).min()
+                let master = master.as_ref().and_then(|m| m.next_deadline_ms());
+                let own = learner.next_deadline_ms().into_iter();
+                own.chain(*connect_at_ms).chain(held).chain(master).min()
             }
         };
         Some(role.unwrap_or(i64::MAX).min(e.next_tick_ms))
@@ -313,6 +324,29 @@ impl Ensemble {
         pipeline.in_flight() == 0 && !pipeline.has_ready() && self.durable >= self.history.last()
     }
 
+    /// Where an observer goes next instead of to its leader, and whether it begins its list anew. `None`: to the leader.
+    ///
+    /// Upstream counterpart: `QuorumPeer.findLearnerMaster`.
+    fn next_master(&mut self) -> Option<(ServerId, bool)> {
+        if self.config.votes() || !self.config.roles.observer_masters {
+            return None;
+        }
+        let voters: Vec<_> = self.config.members.voters().collect();
+        let mut known = self.masters.clone();
+        known.sort_unstable();
+        if known != voters {
+            (self.masters, self.masters_tried) = (voters, 0);
+            for n in (1..self.masters.len()).rev() {
+                let other = self.draw_ms(n as i64 + 1) as usize;
+                self.masters.swap(n, other);
+            }
+        }
+        let again = self.masters_tried >= self.masters.len();
+        let at = if again { 0 } else { self.masters_tried };
+        self.masters_tried = at + 1;
+        Some((*self.masters.get(at)?, again))
+    }
+
     /// A random time below `max_ms`; 0 when that is 0 or less.
     fn draw_ms(&mut self, max_ms: i64) -> i64 {
         // Upstream counterpart: `ThreadLocalRandom`. This is SplitMix64.
@@ -361,11 +395,11 @@ impl Turn<'_> {
             Input::LinkUp { link } => self.link_up(link),
             Input::LinkPacket { link, packet } => self.link_packet(link, packet),
             Input::LinkDown { link, why } => self.link_down(link, &why),
-            Input::LogProbed { link, at } => self.lead(crate::zab::LeaderInput::LogProbed { link, at }),
+            Input::LogProbed { link, at } => self.bring(crate::zab::LeaderInput::LogProbed { link, at }),
             Input::SnapshotBegun { link, zxid } => {
-                self.lead(crate::zab::LeaderInput::SnapshotBegun { link, zxid });
+                self.bring(crate::zab::LeaderInput::SnapshotBegun { link, zxid });
             }
-            Input::SnapshotSent { link } => self.lead(crate::zab::LeaderInput::SnapshotSent { link }),
+            Input::SnapshotSent { link } => self.bring(crate::zab::LeaderInput::SnapshotSent { link }),
             Input::LeaderUp { attempt } => self.learn(attempt, crate::zab::LearnerInput::Connected),
             Input::LeaderPacket { attempt, packet } => {
                 self.learn(attempt, crate::zab::LearnerInput::Packet(packet));
@@ -415,6 +449,7 @@ impl Turn<'_> {
                 }
                 self.connect_in_time();
                 self.learn_any(crate::zab::LearnerInput::Tick);
+                self.pass_on(crate::zab::LeaderInput::Tick);
             }
         }
         if now_ms >= self.me.next_tick_ms {
@@ -430,6 +465,7 @@ impl Turn<'_> {
         self.hand_on_messages();
         if let State::Learning { .. } = self.me.state {
             self.me.history.commit(self.pipeline.committed());
+            self.pass_on(crate::zab::LeaderInput::Committed(self.pipeline.committed()));
             if let Some(fault) = self.pipeline.fault() {
                 let why = fault.to_string();
                 self.retire(&why);
@@ -470,7 +506,7 @@ impl Turn<'_> {
             any = true;
         }
         if any {
-            self.lead(crate::zab::LeaderInput::Proposed);
+            self.bring(crate::zab::LeaderInput::Proposed);
         }
     }
 
@@ -483,7 +519,12 @@ impl Turn<'_> {
                     self.out.push(Output::Close { link, why: "this member does not lead any more".into() });
                 }
             }
-            State::Learning { attempt, .. } => self.out.push(Output::DisconnectLeader { attempt }),
+            State::Learning { attempt, master, .. } => {
+                self.out.push(Output::DisconnectLeader { attempt });
+                for link in master.iter().flat_map(|m| m.links()) {
+                    self.out.push(Output::Close { link, why: "this member does not follow any more".into() });
+                }
+            }
             State::Retiring | State::Pausing { .. } | State::Looking { .. } => {}
         }
         // The old leader may be gone before this member has left it.

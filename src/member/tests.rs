@@ -37,6 +37,8 @@ struct Cluster {
     queue: VecDeque<(ServerId, Input)>,
     links: BTreeMap<LinkId, (ServerId, u64)>,
     next_link: u64,
+    /// Observers go to followers.
+    masters: bool,
     /// Who has closed the connections of its clients.
     closed: Vec<ServerId>,
     /// Every txn that was logged anywhere.
@@ -97,6 +99,7 @@ impl Cluster {
             queue: VecDeque::new(),
             links: BTreeMap::new(),
             next_link: 1,
+            masters: false,
             closed: Vec::new(),
             txns: BTreeMap::new(),
             deaf: None,
@@ -194,7 +197,8 @@ impl Cluster {
                     self.queue.push_back((id, Input::LeaderDown { attempt, why: "it is dead".into() }));
                     return;
                 }
-                let link = LinkId(self.next_link);
+                let base = if self.masters && id > ServerId(3) { LinkId::MASTER.0 } else { 0 };
+                let link = LinkId(base + self.next_link);
                 self.next_link += 1;
                 self.links.insert(link, (id, attempt));
                 self.nodes.get_mut(&id).expect("known").leader = Some((attempt, leader, link));
@@ -550,4 +554,73 @@ fn an_observer_waits_for_a_random_time_before_it_looks_and_before_it_connects() 
     times.sort_unstable();
     times.dedup();
     assert!(times.len() > 4, "they do not come all at once: {times:?}");
+}
+
+#[test]
+fn an_observer_gets_from_a_follower_what_the_leader_says_and_asks_through_it() {
+    let mut c = Cluster::new(3);
+    c.masters = true;
+    for id in 1..=4 {
+        c.set(id, 3, |config| {
+            (config.roles.observer_masters, config.roles.observer_master_bytes_max) = (true, 1 << 20);
+        });
+    }
+    c.pass(8000);
+    let Part::Observing { leader } = c.part(4) else { panic!("{:?}", c.part(4)) };
+    let (_, master, link) = c.nodes[&ServerId(4)].leader.expect("it is connected");
+    assert!(master != leader && link.is_at_master(), "{master:?} of {leader:?}");
+    assert_eq!(
+        c.nodes[&leader].member.leader().expect("it leads").learners().filter(|l| l.observer).count(),
+        0
+    );
+
+    let session = c.connect(4, conn(4));
+    c.create(4, conn(4), session, 1, "/a");
+    let ask = |c: &mut Cluster, xid, op| {
+        let (ids, received_ms) = (std::sync::Arc::from([]), c.now.mono_ms);
+        let body = Bytes::from_static(b"\0\0\0\x01/");
+        let request = Request { conn: conn(4), session, xid, op, body, ids, received_ms };
+        c.put(4, Input::Pipeline(pipeline::Input::Request(request)));
+    };
+    ask(&mut c, 2, OpCode::Sync);
+    c.create(4, conn(4), session, 3, "/b");
+    ask(&mut c, 4, OpCode::Sync);
+    assert_eq!(c.nodes[&ServerId(4)].answered[&conn(4)], 5, "each once, whatever stands between");
+    // What others write comes too, and a sync of the follower's own client finds its answer.
+    let own = c.connect(master.0, conn(5));
+    c.create(master.0, conn(5), own, 1, "/c");
+    let digests = [1, 2, 3, 4].map(|id| c.nodes[&ServerId(id)].tree.digest());
+    assert_eq!(digests, [digests[0]; 4]);
+
+    // Its clients are heard from at the leader, and nobody else's live as long.
+    for _ in 0..10 {
+        c.pass(3000);
+        let now_ms = c.now.mono_ms;
+        c.put(4, Input::Pipeline(pipeline::Input::Touch(vec![(session, now_ms)])));
+    }
+    assert_eq!(c.sessions(4), [session]);
+    // A session moves to it.
+    let moving = c.connect(leader.0, conn(6));
+    c.put(
+        4,
+        Input::Pipeline(pipeline::Input::Connect(Connect {
+            conn: conn(7),
+            timeout_ms: 10_000,
+            session: moving,
+            password: Bytes::copy_from_slice(&crate::session::password(moving)),
+            last_zxid_seen: Zxid::ZERO,
+            read_only: false,
+            has_read_only_byte: true,
+        })),
+    );
+    assert_eq!(c.nodes[&ServerId(4)].answered[&conn(7)], 1);
+
+    // Without the follower it goes to the other one.
+    c.kill(master.0);
+    c.pass(10_000);
+    assert!(matches!(c.part(4), Part::Observing { .. }), "{:?}", c.part(4));
+    let (_, next, link) = c.nodes[&ServerId(4)].leader.expect("it is connected");
+    assert!(next != master && next != leader && link.is_at_master());
+    c.create(leader.0, conn(6), moving, 9, "/not");
+    assert_eq!(c.nodes[&leader].tree.last_zxid(), c.nodes[&ServerId(4)].tree.last_zxid());
 }

@@ -38,14 +38,18 @@ impl Core {
             Output::SendLog { link, after, through } => {
                 let (disk, dir) = (self.disk.clone(), self.storage.log_dir());
                 self.outgoing.flush_link(peers, link);
-                peers.links.send_source(link, Box::new(LogSource { disk, dir, after, through }));
+                if let Some(links) = peers.links_of(link) {
+                    links.send_source(link, Box::new(LogSource { disk, dir, after, through }));
+                }
             }
             Output::BeginSnapshot { link } => self.trees_wanted.push_back(link),
             Output::ProbeLog { link, peer } => self.probe_log(link, peer),
             Output::Close { link, why } => {
                 debug!(link = link.0, "connection of a learner closed: {why}");
                 self.outgoing.flush_link(peers, link);
-                peers.links.close(link);
+                if let Some(links) = peers.links_of(link) {
+                    links.close(link);
+                }
             }
             Output::StoreEpoch { kind, epoch } => {
                 let dir = self.storage.snap_dir();
@@ -65,6 +69,7 @@ impl Core {
             }
             Output::Part(part) => {
                 *self.shared.part.lock() = part;
+                peers.set_following(matches!(part, Part::Following { .. }));
                 self.shared.serving.store(part.serves(), Ordering::Release);
                 match part {
                     Part::Standalone => {}
@@ -152,7 +157,9 @@ impl Core {
             {
                 info!(link = link.0, %zxid, "sending the tree to a learner");
                 self.outgoing.flush_link(peers, link);
-                peers.links.send_source(link, Box::new(source));
+                if let Some(links) = peers.links_of(link) {
+                    links.send_source(link, Box::new(source));
+                }
             }
         }
         true

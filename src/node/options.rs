@@ -112,6 +112,8 @@ pub(super) fn member(config: &ServerConfig, ensemble: &EnsembleConfig) -> Member
             connect_delay_max_ms: i64::from(ensemble.observer_reconnect_delay_ms),
             diff_syncs_max: ensemble.diff_syncs_max.map_or(0, saturating),
             epoch_wait_max_ms: ensemble.epoch_wait_max_ms.map(i64::from),
+            observer_masters: ensemble.observer_master_port.is_some(),
+            observer_master_bytes_max: ensemble.observer_master_bytes_max as usize,
             seed: rand::random(),
         },
     }

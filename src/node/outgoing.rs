@@ -61,14 +61,14 @@ impl Outgoing {
     pub fn flush_link(&mut self, peers: &Peers, link: LinkId) {
         if let Some(at) = self.links.iter().position(|(to, _)| *to == link) {
             let (_, piece) = self.links.remove(at);
-            peers.links.send(link, piece.into_bytes());
+            peers.send(link, piece.into_bytes());
         }
     }
 
     /// Sends everything.
     pub fn flush(&mut self, peers: &Peers) {
         for (link, piece) in self.links.drain(..) {
-            peers.links.send(link, piece.into_bytes());
+            peers.send(link, piece.into_bytes());
         }
         if let Some((attempt, piece)) = self.leader.take() {
             peers.send_to_leader(attempt, piece.into_bytes());

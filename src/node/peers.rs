@@ -4,18 +4,18 @@ use super::{NodeError, options};
 use crate::{
     config::{
         EnsembleConfig, ServerConfig,
-        members::{Member, Members, PeerAddress},
+        members::{Member, Members, PeerAddress, Role},
     },
     member::Input,
     net::{Shared, ToCore},
     peer::{ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink},
     tree::TreeOptions,
-    types::ServerId,
+    types::{LinkId, ServerId},
     zab::Packet,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, thread};
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Pause between two attempts to take a port for peers, ms. Upstream's.
 const BIND_RETRY_MS: u64 = 1000;
@@ -40,6 +40,12 @@ pub(super) struct Peers {
     listen_on_all: bool,
     election_settings: ElectionSettings,
     link_settings: LinkSettings,
+    /// `observerMasterPort`: a follower has it for observers, and an observer goes to it instead of to its leader.
+    master_port: Option<u16>,
+    /// The port, while this member follows.
+    masters: Option<Links>,
+    /// The number of the next connection there: none comes twice.
+    next_master_link: LinkId,
     leader_settings: LeaderSettings,
     tree_options: TreeOptions,
     sink: Arc<dyn Sink>,
@@ -100,6 +106,9 @@ impl Peers {
             listen_on_all: ensemble.listen_on_all,
             election_settings,
             link_settings,
+            master_port: ensemble.observer_master_port,
+            masters: None,
+            next_master_link: LinkId::MASTER,
             leader_settings,
             tree_options: options::tree(config),
             sink,
@@ -165,10 +174,50 @@ impl Peers {
     }
 
     pub fn connect_leader(&mut self, attempt: u64, leader: ServerId) {
-        let addresses = self.reached(|a| a.quorum_port).remove(&leader).unwrap_or_default();
+        let observes = self.active.role_of(self.me) == Role::Observer;
+        let master_port = self.master_port.filter(|_| observes);
+        let reached = self.reached(|a| master_port.unwrap_or(a.quorum_port));
+        let addresses = reached.get(&leader).cloned().unwrap_or_default();
         let (settings, sink) = (self.leader_settings.clone(), self.sink.clone());
         let conn = LeaderConn::connect(attempt, addresses, settings, self.tree_options, sink);
         self.leader = Some((attempt, conn));
+    }
+
+    /// The port at which a learner has connected.
+    pub fn links_of(&self, link: LinkId) -> Option<&Links> {
+        if link.is_at_master() { self.masters.as_ref() } else { Some(&self.links) }
+    }
+
+    /// Sends whole packets to a learner.
+    pub fn send(&self, link: LinkId, bytes: Bytes) {
+        if let Some(links) = self.links_of(link) {
+            links.send(link, bytes);
+        }
+    }
+
+    /// Observers may come, or not any more: only a follower has something for them.
+    pub fn set_following(&mut self, follows: bool) {
+        if !follows {
+            if let Some(old) = self.masters.take() {
+                in_background(move || old.shutdown());
+            }
+            return;
+        }
+        let (Some(port), Some(own), None) =
+            (self.master_port, self.active.servers.get(&self.me), &self.masters)
+        else {
+            return;
+        };
+        let (bind, first) = (bind(own, self.listen_on_all, |_| port), self.next_master_link);
+        self.next_master_link = LinkId(first.0 + (1 << 32));
+        let settings = LinkSettings { bind, first, bind_tries: 1, ..self.link_settings.clone() };
+        match Links::start(settings, self.sink.clone()) {
+            Ok(links) => {
+                info!("observers are served on {:?}", links.addresses());
+                self.masters = Some(links);
+            }
+            Err(error) => warn!("observers cannot be served here: {error}"),
+        }
     }
 
     pub fn disconnect_leader(&mut self, attempt: u64) {
@@ -191,6 +240,7 @@ impl Peers {
     /// Closes everything.
     pub fn shutdown(mut self) {
         self.leader = None;
+        drop(self.masters.take());
         self.links.shutdown();
         self.elections.shutdown();
     }

@@ -35,6 +35,8 @@ const PORT: &str = "quorum";
 pub struct LinkSettings {
     /// Where to listen: host names or addresses, and ports. Port 0 is any that is free.
     pub bind: Vec<(String, u16)>,
+    /// The number of the first link.
+    pub first: LinkId,
     /// Tries to take a port, [`Self::bind_retry_ms`] apart; 0 is without end.
     pub bind_tries: u32,
     /// Pause between two of them, ms.
@@ -59,6 +61,7 @@ impl Default for LinkSettings {
     fn default() -> Self {
         Self {
             bind: Vec::new(),
+            first: LinkId(1),
             bind_tries: 3,
             bind_retry_ms: 1000,
             first_packet_ms: 20_000,
@@ -106,6 +109,7 @@ impl Links {
     pub fn start(settings: LinkSettings, sink: Arc<dyn Sink>) -> Result<Self, PeerError> {
         let how =
             BindTries { tries: settings.bind_tries, delay: Duration::from_millis(settings.bind_retry_ms) };
+        let first = settings.first.0;
         let listeners = Listeners::bind(PORT, &settings.bind, how)?;
         let addresses = listeners.addresses();
         let inner = Arc::new(Inner {
@@ -114,7 +118,7 @@ impl Links {
             sink,
             threads: Threads::default(),
             links: Mutex::default(),
-            next: AtomicU64::new(1),
+            next: AtomicU64::new(first),
             closing: AtomicBool::new(false),
             complaints: Complaints::default(),
         });

@@ -77,7 +77,11 @@ impl Pipeline {
             }
             Input::TouchedAt { sessions, .. } => {
                 for (session, timeout_ms) in sessions {
-                    self.sessions.touch_for(session, now.mono_ms, timeout_ms);
+                    if let Role::Learning(learning) = &mut self.role {
+                        learning.touch(session, timeout_ms);
+                    } else {
+                        self.sessions.touch_for(session, now.mono_ms, timeout_ms);
+                    }
                 }
             }
             Input::BarrierPassed(round) => self.barrier_passed(now, tree, round),

@@ -1,11 +1,11 @@
 //! A learner: what only the leader can do is asked of it, and what it says is done.
 
 use super::{
-    InFlight, Now, Origin, Pipeline, PipelineFault, Reattach, Request, ToLeader, Waiting,
+    InFlight, Now, Origin, Pipeline, PipelineFault, Reattach, Request, ToLeader, ToLearner, Waiting,
     role::{Role, read_config},
 };
 use crate::{
-    types::{Id, OpCode, SessionId, SubTxn, Txn, TxnBody, Zxid, members::Members},
+    types::{Id, LinkId, OpCode, SessionId, SubTxn, Txn, TxnBody, Zxid, members::Members},
     zab,
 };
 use bytes::Bytes;
@@ -38,6 +38,15 @@ impl Asked {
     }
 }
 
+/// Who waits for a word of the leader.
+#[derive(Debug)]
+enum Asking<T> {
+    /// A client of this server.
+    Here(T),
+    /// An observer behind it.
+    At(LinkId),
+}
+
 /// What a learner has to remember.
 #[derive(Debug)]
 pub(super) struct Learning {
@@ -54,10 +63,12 @@ pub(super) struct Learning {
     /// What each session has asked for, oldest first. No session has an empty list.
     asked: HashMap<SessionId, VecDeque<Asked>>,
     /// Syncs that are not through, oldest first: the leader's answers have no names.
-    syncs: VecDeque<Request>,
+    syncs: VecDeque<Asking<Request>>,
     /// Connections that wait for the leader's word about their session, oldest first.
-    revalidating: HashMap<SessionId, VecDeque<Reattach>>,
+    revalidating: HashMap<SessionId, VecDeque<Asking<Reattach>>>,
     out: Vec<ToLeader>,
+    /// What is for observers that get from this server what its leader says.
+    to_observers: Vec<ToLearner>,
     touched: Vec<(SessionId, i32)>,
 }
 
@@ -74,6 +85,7 @@ impl Learning {
             syncs: VecDeque::new(),
             revalidating: HashMap::new(),
             out: Vec::new(),
+            to_observers: Vec::new(),
             touched: Vec::new(),
         }
     }
@@ -107,13 +119,31 @@ impl Learning {
     pub(super) fn revalidate(&mut self, reattach: Reattach) {
         let Reattach { session, timeout_ms, .. } = reattach;
         self.out.push(ToLeader::Revalidate { session, timeout_ms });
-        self.revalidating.entry(session).or_default().push_back(reattach);
+        self.revalidating.entry(session).or_default().push_back(Asking::Here(reattach));
     }
 
     /// Hands a client's sync to the leader.
     pub(super) fn sync(&mut self, request: Request) {
         self.hand_up(request.session, request.xid, request.op, request.body.clone(), &request.ids);
-        self.syncs.push_back(request);
+        self.syncs.push_back(Asking::Here(request));
+    }
+
+    pub(super) fn take_to_observers(&mut self) -> Vec<ToLearner> {
+        std::mem::take(&mut self.to_observers)
+    }
+
+    /// An observer's client asks for something: the leader gets it in its place among those of this server.
+    pub(super) fn relay(&mut self, link: LinkId, request: zab::Request) {
+        if request.op == OpCode::Sync.code() {
+            self.syncs.push_back(Asking::At(link));
+        }
+        self.out.push(ToLeader::Forward(request));
+    }
+
+    /// A client has come to an observer with its session.
+    pub(super) fn relay_revalidate(&mut self, link: LinkId, session: SessionId, timeout_ms: i32) {
+        self.out.push(ToLeader::Revalidate { session, timeout_ms });
+        self.revalidating.entry(session).or_default().push_back(Asking::At(link));
     }
 
     pub(super) fn touch(&mut self, session: SessionId, timeout_ms: i32) {
@@ -209,7 +239,15 @@ impl Pipeline {
     /// The oldest sync is through: it is answered behind everything that is committed by now.
     pub(super) fn synced_by_leader(&mut self) -> Option<(Request, Zxid)> {
         let Role::Learning(learning) = &mut self.role else { return None };
-        learning.syncs.pop_front().map(|request| (request, learning.committed))
+        match learning.syncs.pop_front()? {
+            Asking::Here(request) => Some((request, learning.committed)),
+            Asking::At(link) => {
+                // It must not see a later commit first: see [`ToLearner::Committed`].
+                let committed = ToLearner::Committed(learning.committed);
+                learning.to_observers.extend([committed, ToLearner::Synced { link }]);
+                None
+            }
+        }
     }
 
     pub(super) fn revalidated_by_leader(&mut self, now: Now, session: SessionId, valid: bool) {
@@ -219,7 +257,14 @@ impl Pipeline {
         if waiting.is_empty() {
             learning.revalidating.remove(&session);
         }
-        let Some(reattach) = reattach else { return };
+        let reattach = match reattach {
+            None => return,
+            Some(Asking::Here(reattach)) => reattach,
+            Some(Asking::At(link)) => {
+                learning.to_observers.push(ToLearner::Revalidated { link, session, valid });
+                return;
+            }
+        };
         if valid {
             self.take_up(now, reattach);
         } else {

@@ -196,6 +196,12 @@ impl Pipeline {
         session: SessionId,
         timeout_ms: i32,
     ) {
+        if let Role::Learning(learning) = &mut self.role {
+            learning.relay_revalidate(link, session, timeout_ms);
+            // A connection of this server that has the session is silenced at once, as for one of its own.
+            self.move_to(session, Holder::Link(link));
+            return;
+        }
         let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role else { return };
         let open = matches!(self.sessions.state(session), SessionState::Open { .. });
         // One that only this server knows cannot move.
@@ -210,8 +216,10 @@ impl Pipeline {
 
     /// A request of a learner's client. Whatever it is, it is answered by a txn, or by SYNC: the learner waits for that.
     pub(super) fn forwarded(&mut self, now: Now, tree: &Tree, link: LinkId, request: zab::Request) {
-        if !matches!(self.role, Role::Leading(_)) {
-            return;
+        match &mut self.role {
+            Role::Leading(_) => {}
+            Role::Learning(learning) => return learning.relay(link, request),
+            Role::Waiting { .. } => return,
         }
         let zab::Request { session, cxid, op, body, ids } = request;
         let asked = |check| {

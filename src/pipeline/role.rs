@@ -286,11 +286,12 @@ impl Pipeline {
         }
     }
 
-    /// What a leader has to tell its learners since the last call. To be drained after every
+    /// What a leader has to tell its learners, or a follower its observers, since the last call. To be drained after every
     /// [`accept`](Self::accept), behind the proposals of [`take_log`](Self::take_log).
     pub fn take_to_learners(&mut self) -> Vec<ToLearner> {
         match &mut self.role {
             Role::Leading(Leading { learners: Some(learners), .. }) => learners.take_out(),
+            Role::Learning(learning) => learning.take_to_observers(),
             _ => Vec::new(),
         }
     }

@@ -86,3 +86,14 @@ pub enum EpochKind {
 /// A connection from a learner to this server as its leader. Numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
+
+impl LinkId {
+    /// The first number of connections from observers to this server as their observer master.
+    pub const MASTER: LinkId = LinkId(1 << 62);
+
+    /// Whether an observer has come for what a follower passes on.
+    #[must_use]
+    pub fn is_at_master(self) -> bool {
+        self >= Self::MASTER
+    }
+}

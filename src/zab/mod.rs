@@ -11,6 +11,7 @@ pub mod election;
 mod history;
 mod leader;
 mod learner;
+mod observer_master;
 mod packet;
 
 pub use crate::types::{EpochKind, Quorum};
@@ -18,6 +19,7 @@ pub use broadcast::Broadcast;
 pub use history::{History, Logged};
 pub use leader::{Leader, LeaderConfig, LeaderInput, LeaderOutput, LearnerView, LinkId};
 pub use learner::{Learner, LearnerConfig, LearnerInput, LearnerOutput};
+pub use observer_master::{ObserverMaster, ObserverMasterConfig};
 pub use packet::{
     LearnerInfo, PROTOCOL_VERSION, Packet, PacketError, Request, Sender, epoch_start, write_proposal,
 };

@@ -167,6 +167,8 @@ impl Values {
             },
             observer_election_delay_ms: self.count("observer.election.DelayMs"),
             observer_reconnect_delay_ms: self.count("observer.reconnectDelayMs"),
+            observer_master_port: u16::try_from(self.int("observerMasterPort")).ok().filter(|port| *port > 0),
+            observer_master_bytes_max: self.count("observerMaster.sizeLimit"),
             leader_serves: self.flag("leaderServes"),
             tcp_keep_alive: self.flag("tcpKeepAlive"),
             force_snapshot: self.flag("forceSnapshotSync"),

@@ -276,7 +276,7 @@ pub(super) static SECTIONS: &[Section] = &[
                 "pause of an observer before it looks for a leader again"
             "observer.election.DelayMs" Both from(0, Ms), "200", Ensemble;
                 "pause of an observer between two looks for a leader"
-            "observerMaster.sizeLimit" Both int(Bytes), "33554432", Later(&["33554432"]);
+            "observerMaster.sizeLimit" Both int(Bytes), "33554432", Ensemble;
                 "transactions a follower keeps for its observers"
             "tcpKeepAlive" Both Lenient, "false", Ensemble;
                 "TCP keep-alive on election connections"

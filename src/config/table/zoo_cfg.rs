@@ -66,7 +66,7 @@ pub(super) static SECTIONS: &[Section] = &[
                 "new sessions are known only to the server that serves them: they cost no transaction and cannot move"
             "localSessionsUpgradingEnabled" ZooCfg Bool, "false", Ensemble;
                 "turn a local session into a global one when it needs an ephemeral node"
-            "observerMasterPort" ZooCfg Int(INT_MIN, 65535, Port), "0", Later(&["0"]);
+            "observerMasterPort" ZooCfg Int(INT_MIN, 65535, Port), "0", Ensemble;
                 "port on which followers serve observers; 0 or less is off"
             "oraclePath" ZooCfg Path, "", Later(&[""]);
                 "file of the oracle for an ensemble of two"

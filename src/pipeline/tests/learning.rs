@@ -322,7 +322,6 @@ fn words_of_a_leader_that_make_no_sense_are_a_fault_and_nothing_more_is_taken_fr
         txn.write(TxnFormat::default(), &mut bytes);
         Bytes::from(bytes)
     };
-    let before = Zxid(1 << 32);
     let (one, two, nine) = (Zxid(1 << 32 | 1), Zxid(1 << 32 | 2), Zxid(1 << 32 | 9));
     // The number itself may come again, for the record of a failed request.
     let before = Zxid(1 << 32);

@@ -20,7 +20,7 @@
 mod broadcast;
 mod io;
 mod link;
-mod plan;
+pub(super) mod plan;
 mod sync;
 
 pub use io::{LeaderConfig, LeaderInput, LeaderOutput, LinkId};

@@ -8,7 +8,7 @@ use crate::{
 
 /// How a learner is brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(in crate::zab) enum Plan {
     /// By a whole tree.
     Snap,
     /// That depends on how far back the log files go: ask, and decide again.
@@ -26,7 +26,7 @@ pub(super) enum Plan {
 
 /// The packet that opens a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum First {
+pub(in crate::zab) enum First {
     /// The learner has nothing that the leader has not.
     Diff(Zxid),
     /// The learner has to forget what comes after this.
@@ -35,7 +35,7 @@ pub(super) enum First {
 
 /// What is known of the log files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Files {
+pub(in crate::zab) enum Files {
     /// They must not be used.
     Off,
     /// They have not been looked at.
@@ -51,7 +51,7 @@ pub(super) enum Files {
 /// epoch has it), so it is never cut back to or away.
 ///
 /// Upstream counterpart: `LearnerHandler.syncFollower` and `queueCommittedProposals`.
-pub(super) fn plan(history: &History, peer: Zxid, force_snapshot: bool, files: Files) -> Plan {
+pub(in crate::zab) fn plan(history: &History, peer: Zxid, force_snapshot: bool, files: Files) -> Plan {
     let (min, max) = (history.min(), history.last_committed());
     let begins_epoch = peer.counter() == 0;
     let stream = |first, after| Plan::Stream { first, log: None, after };
