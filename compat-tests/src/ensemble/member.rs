@@ -62,6 +62,11 @@ impl Member {
         self.dir.join("data")
     }
 
+    /// Its `zoo.cfg`; the files of reconfigurations lie beside it.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.join("zoo.cfg")
+    }
+
     /// Where all that it prints goes, over all its starts.
     pub fn log_path(&self) -> PathBuf {
         self.dir.join("log.txt")
@@ -119,13 +124,17 @@ impl Member {
     }
 
     /// Writes the files and starts the process; see [`Member::process_ended`] for what becomes of it.
-    pub(super) fn launch(&mut self, config: &str, properties: &[(String, String)]) {
+    ///
+    /// Without `config` it keeps the file that it has.
+    pub(super) fn launch(&mut self, config: Option<&str>, properties: &[(String, String)]) {
         assert!(self.process.is_none(), "member {} runs already", self.id);
         let data_dir = self.data_dir();
         create_dir(&data_dir);
         write(&self.real_path(&data_dir.join("myid")), &format!("{}\n", self.id));
         let path = self.dir.join("zoo.cfg");
-        write(&path, config);
+        if let Some(config) = config {
+            write(&path, config);
+        }
         let command = match self.arm {
             Arm::Java => upstream::small_command(&path, properties),
             Arm::Quoll => quoll::command(&path, properties),

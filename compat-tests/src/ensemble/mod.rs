@@ -222,7 +222,37 @@ impl Ensemble {
     pub fn start(&mut self, id: Id) {
         let config = self.config(id);
         let properties = self.properties.clone();
-        self.member_mut(id).launch(&config, &properties);
+        self.member_mut(id).launch(Some(&config), &properties);
+    }
+
+    /// Starts a member that may be reconfigured, whose file names only these, and does not wait for anything.
+    pub fn start_knowing(&mut self, id: Id, known: &[Id]) {
+        let mut text = format!("dataDir={}\n", self.members[&id].data_dir().display());
+        for (key, value) in &self.keys {
+            if key != "clientPortAddress" {
+                text.push_str(&format!("{key}={value}\n"));
+            }
+        }
+        text.push_str("reconfigEnabled=true\nstandaloneEnabled=false\n");
+        for other in known {
+            text.push_str(&self.server_line(*other, "participant"));
+            text.push('\n');
+        }
+        let properties = self.properties.clone();
+        self.member_mut(id).launch(Some(&text), &properties);
+    }
+
+    /// Starts a member with the files that it has: a reconfiguration may have changed them.
+    pub fn start_as_it_is(&mut self, id: Id) {
+        let properties = self.properties.clone();
+        self.member_mut(id).launch(None, &properties);
+    }
+
+    /// A member's line in a configuration, with the port for its clients.
+    pub fn server_line(&self, id: Id, role: &str) -> String {
+        let m = &self.members[&id];
+        let PeerPorts { quorum, election } = m.peer_ports;
+        format!("server.{id}=127.0.0.1:{quorum}:{election}:{role};127.0.0.1:{}", m.client_port)
     }
 
     /// Stops a member by SIGTERM and waits for its end.

@@ -10,6 +10,7 @@ mod disks;
 mod migration;
 mod partitions;
 mod pauses;
+mod reconfig;
 mod roles;
 mod run;
 mod sync;

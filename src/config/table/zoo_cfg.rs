@@ -32,7 +32,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "autopurge.purgeInterval" ZooCfg Int(INT_MIN, INT_MAX, Hours), "0", Works;
                 "time between two purges; 0 or less switches purging off"
             "reconfigEnabled" ZooCfg Bool, "false", Works;
-                "whether the reconfig request is understood; a standalone server has nothing to reconfigure and says so"
+                "whether the members may be changed by reconfig; a standalone server has nothing to reconfigure and says so"
         },
     },
     Section {
