@@ -324,6 +324,7 @@ fn words_of_a_leader_that_make_no_sense_are_a_fault_and_nothing_more_is_taken_fr
     };
     let (one, two, nine) = (Zxid(1 << 32 | 1), Zxid(1 << 32 | 2), Zxid(1 << 32 | 9));
     // The number itself may come again, for the record of a failed request.
+    let before = Zxid(1 << 32);
     let good = || Input::Proposed { zxid: one, entry: entry(one) };
     let cases = [
         (Input::Committed(two), PipelineFault::NotProposed { zxid: two, last: one }),
