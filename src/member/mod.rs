@@ -33,10 +33,12 @@ use crate::{
         Epoch, ServerId, SessionId, Zxid,
         guard::{self, Guard},
         members::{Members, Role as MemberRole},
+        rng::Rng,
     },
     watch::WatchManager,
     zab::{
-        EpochKind, History, Leader, Learner, LinkId, Logged, ObserverMaster, Packet,
+        EpochKind, History, Leader, LeaderInput, Learner, LearnerInput, LinkId, Logged, ObserverMaster,
+        Packet,
         election::{self, Election, ElectionConfig, Role},
     },
 };
@@ -81,8 +83,8 @@ struct Ensemble {
     /// Followers that an observer goes to, in its own order, and how many of them it has tried.
     masters: Vec<ServerId>,
     masters_tried: usize,
-    /// What the next random time is drawn from.
-    random: u64,
+    /// What random times are drawn from.
+    random: Rng,
     /// The tree holds txns that the log does not.
     unlogged: bool,
     /// The epoch whose leader has to send a whole tree; see [`Learner::want_tree_in`].
@@ -106,7 +108,7 @@ struct Ensemble {
 enum State {
     /// A role is over; what is in flight has to come to rest.
     Retiring,
-    /// An observer lets others look for a leader first.
+    /// It lets some time pass before it looks for a leader.
     Pausing {
         until_ms: i64,
     },
@@ -168,7 +170,7 @@ impl Member {
             failed_joins: 0,
             masters: Vec::new(),
             masters_tried: 0,
-            random: config.roles.seed,
+            random: Rng::new(config.roles.seed),
             unlogged: false,
             tree_wanted_in: None,
             early: BTreeMap::new(),
@@ -349,12 +351,8 @@ impl Ensemble {
 
     /// A random time below `max_ms`; 0 when that is 0 or less.
     fn draw_ms(&mut self, max_ms: i64) -> i64 {
-        // Upstream counterpart: `ThreadLocalRandom`. This is SplitMix64.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        if max_ms > 0 { ((z ^ (z >> 31)) % max_ms as u64) as i64 } else { 0 }
+        // Upstream counterpart: `ThreadLocalRandom`.
+        self.random.below(u64::try_from(max_ms).unwrap_or(0)) as i64
     }
 
     /// The configuration znode says what the active configuration is: that of a file was never in a txn, and one may
@@ -386,7 +384,7 @@ impl Turn<'_> {
             Input::Heard { from, notification } => {
                 let looks = notification.vote.state == election::PeerState::Looking;
                 if looks && matches!(self.me.state, State::Leading(_)) && self.me.election.was_for_it(from) {
-                    self.lead(crate::zab::LeaderInput::Disloyal { member: from });
+                    self.lead(LeaderInput::Disloyal { member: from });
                 }
                 self.hear_config(&notification);
                 self.elect(election::Input::Heard { from, notification });
@@ -395,17 +393,17 @@ impl Turn<'_> {
             Input::LinkUp { link } => self.link_up(link),
             Input::LinkPacket { link, packet } => self.link_packet(link, packet),
             Input::LinkDown { link, why } => self.link_down(link, &why),
-            Input::LogProbed { link, at } => self.bring(crate::zab::LeaderInput::LogProbed { link, at }),
+            Input::LogProbed { link, at } => self.bring(LeaderInput::LogProbed { link, at }),
             Input::SnapshotBegun { link, zxid } => {
-                self.bring(crate::zab::LeaderInput::SnapshotBegun { link, zxid });
+                self.bring(LeaderInput::SnapshotBegun { link, zxid });
             }
-            Input::SnapshotSent { link } => self.bring(crate::zab::LeaderInput::SnapshotSent { link }),
-            Input::LeaderUp { attempt } => self.learn(attempt, crate::zab::LearnerInput::Connected),
+            Input::SnapshotSent { link } => self.bring(LeaderInput::SnapshotSent { link }),
+            Input::LeaderUp { attempt } => self.learn(attempt, LearnerInput::Connected),
             Input::LeaderPacket { attempt, packet } => {
-                self.learn(attempt, crate::zab::LearnerInput::Packet(packet));
+                self.learn(attempt, LearnerInput::Packet(packet));
             }
             Input::LeaderDown { attempt, why } => {
-                self.learn(attempt, crate::zab::LearnerInput::Gone { why });
+                self.learn(attempt, LearnerInput::Gone { why });
             }
             Input::TreeLoaded { attempt, zxid, sessions } => self.tree_loaded(attempt, zxid, &sessions),
             Input::Truncated { last, sessions } => self.truncated(last, &sessions),
@@ -424,7 +422,7 @@ impl Turn<'_> {
     fn durable(&mut self, zxid: Zxid) {
         self.me.durable = self.me.durable.max(zxid);
         self.pipe(pipeline::Input::Durable(zxid));
-        self.learn_any(crate::zab::LearnerInput::Durable(zxid));
+        self.learn_any(LearnerInput::Durable(zxid));
     }
 
     fn tick(&mut self) {
@@ -440,7 +438,7 @@ impl Turn<'_> {
                 self.elect(election::Input::Tick);
             }
             State::Leading(_) => {
-                self.lead(crate::zab::LeaderInput::Tick);
+                self.lead(LeaderInput::Tick);
                 self.note_in_step();
             }
             State::Learning { .. } => {
@@ -448,15 +446,14 @@ impl Turn<'_> {
                     self.close_early("this member follows another one");
                 }
                 self.connect_in_time();
-                self.learn_any(crate::zab::LearnerInput::Tick);
-                self.pass_on(crate::zab::LeaderInput::Tick);
+                self.learn_any(LearnerInput::Tick);
+                self.pass_on(LeaderInput::Tick);
             }
         }
         if now_ms >= self.me.next_tick_ms {
             self.me.next_tick_ms = now_ms + self.me.config.tick_ms;
             self.pipe(pipeline::Input::Tick);
         }
-        self.settle();
     }
 
     /// Everything that follows from what the pipeline has taken in.
@@ -465,7 +462,7 @@ impl Turn<'_> {
         self.hand_on_messages();
         if let State::Learning { .. } = self.me.state {
             self.me.history.commit(self.pipeline.committed());
-            self.pass_on(crate::zab::LeaderInput::Committed(self.pipeline.committed()));
+            self.pass_on(LeaderInput::Committed(self.pipeline.committed()));
             if let Some(fault) = self.pipeline.fault() {
                 let why = fault.to_string();
                 self.retire(&why);
@@ -506,7 +503,7 @@ impl Turn<'_> {
             any = true;
         }
         if any {
-            self.bring(crate::zab::LeaderInput::Proposed);
+            self.bring(LeaderInput::Proposed);
         }
     }
 
@@ -546,7 +543,8 @@ impl Turn<'_> {
         self.pipeline.retire();
     }
 
-    /// Before it looks for the next leader, an observer that has lost one leaves the voters a moment to themselves.
+    /// Before it looks for the next leader, an observer that has lost one leaves the voters a moment to themselves, and
+    /// whoever has failed to join one backs off.
     ///
     /// Upstream counterpart: `Observer.waitForObserverElectionDelay`.
     fn pause(&mut self) {

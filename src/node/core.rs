@@ -53,7 +53,7 @@ impl Core {
         let mut out = Deliveries::new(shared.workers.len());
         let mut woken = vec![false; shared.workers.len()];
         let mut messages = Vec::new();
-        self.next_tick_ms = shared.clock.mono_ms() + if self.peers.is_some() { 0 } else { self.tick_ms };
+        self.next_tick_ms = shared.clock.mono_ms() + self.tick_ms;
         let mut stopping_since = None;
         loop {
             if let Some(since_ms) = stopping_since
@@ -152,10 +152,7 @@ impl Core {
     }
 
     fn wake_at_ms(&self) -> i64 {
-        match self.member.next_deadline_ms() {
-            Some(deadline_ms) => deadline_ms,
-            None => self.next_tick_ms,
-        }
+        self.member.next_deadline_ms().unwrap_or(self.next_tick_ms)
     }
 
     /// Log entries to the log, outputs to the world.
@@ -165,7 +162,7 @@ impl Core {
                 self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);
                 self.log.put(ToLog::Append(batch));
             }
-            if self.outputs.is_empty() && !(self.begin_tree(now)) {
+            if self.outputs.is_empty() && !self.begin_tree(now) {
                 break;
             }
             let mut outputs = std::mem::take(&mut self.outputs);

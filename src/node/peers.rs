@@ -295,7 +295,7 @@ impl Sink for ToInbox {
         let mut events = events.drain(..).peekable();
         while let Some(event) = events.next() {
             if !events.peek().is_some_and(|next| says_it_too(&event, next)) {
-                messages.extend(message(event));
+                messages.push(message(event));
             }
         }
         self.0.core.put_all(&mut messages);
@@ -314,8 +314,8 @@ fn says_it_too(event: &Event, next: &Event) -> bool {
     }
 }
 
-fn message(event: Event) -> Option<ToCore> {
-    Some(ToCore::Member(match event {
+fn message(event: Event) -> ToCore {
+    ToCore::Member(match event {
         Event::Heard { from, notification } => Input::Heard { from, notification },
         Event::LinkUp { link, .. } => Input::LinkUp { link },
         Event::LinkPacket { link, packet } => Input::LinkPacket { link, packet },
@@ -324,9 +324,9 @@ fn message(event: Event) -> Option<ToCore> {
         Event::LeaderPacket { attempt, packet } => Input::LeaderPacket { attempt, packet },
         Event::LeaderDown { attempt, why } => Input::LeaderDown { attempt, why },
         Event::Snapshot { attempt, zxid, tree, sessions } => {
-            return Some(ToCore::Tree { attempt, zxid, tree, sessions });
+            return ToCore::Tree { attempt, zxid, tree, sessions };
         }
         Event::ElectionUp { peer } => Input::Reachable { peer, up: true },
         Event::ElectionDown { peer, .. } => Input::Reachable { peer, up: false },
-    }))
+    })
 }

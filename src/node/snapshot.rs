@@ -2,11 +2,12 @@ use super::fatal;
 use crate::{
     admin::metrics::Summary,
     net::{Shared, ToCore},
-    storage::{Disk, SnapshotOptions, SnapshotWriter, StorageError, digest_of},
-    tree::SnapshotWalk,
+    storage::{Disk, SnapshotOptions, SnapshotStream, SnapshotWriter, StorageError, digest_of},
+    tree::{SnapshotNode, SnapshotWalk},
     types::SessionId,
 };
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -21,6 +22,45 @@ const SECTION_NODES_MAX: usize = 256;
 
 /// Bytes copied under one shared section at most, one large znode aside.
 const SECTION_BYTES: usize = 256 * 1024;
+
+/// Takes znodes in memory, to be written when nobody holds the tree.
+pub(super) trait Gather {
+    fn node(&mut self, node: &SnapshotNode<'_>);
+    fn pending_bytes(&self) -> usize;
+}
+
+impl Gather for SnapshotWriter {
+    fn node(&mut self, n: &SnapshotNode<'_>) {
+        self.node(n.path, n.data, n.acl_index, &n.stat);
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.pending_bytes()
+    }
+}
+
+impl<W: io::Write> Gather for SnapshotStream<W> {
+    fn node(&mut self, n: &SnapshotNode<'_>) {
+        self.node(n.path, n.data, n.acl_index, &n.stat);
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.pending_bytes()
+    }
+}
+
+/// Copies some znodes out of the tree under one shared section. Whether there are more.
+pub(super) fn copy_section(shared: &Shared, walk: &mut SnapshotWalk, to: &mut impl Gather) -> bool {
+    let tree = shared.tree.read();
+    let bytes_max = to.pending_bytes() + SECTION_BYTES;
+    let (mut left, mut more) = (SECTION_NODES_MAX, true);
+    while more && left > 0 && to.pending_bytes() < bytes_max {
+        let step = left.min(16);
+        left -= step;
+        more = walk.next_chunk(&tree, step, &mut |n| to.node(n)).expect("only its owner ends the walk");
+    }
+    more
+}
 
 /// Writes snapshots, one at a time, each on a thread of its own.
 #[derive(Debug)]
@@ -98,23 +138,11 @@ impl Snapshots {
         sessions: &[(SessionId, i32)],
     ) -> Result<(PathBuf, u64), StorageError> {
         let mut writer = SnapshotWriter::for_walk(self.disk.clone(), &self.options, walk, sessions)?;
-        let mut more = true;
-        while more {
-            {
-                let tree = shared.tree.read();
-                let bytes_max = writer.pending_bytes() + SECTION_BYTES;
-                let mut left = SECTION_NODES_MAX;
-                while more && left > 0 && writer.pending_bytes() < bytes_max {
-                    let step = left.min(16);
-                    left -= step;
-                    more = walk
-                        .next_chunk(&tree, step, &mut |n| writer.node(n.path, n.data, n.acl_index, &n.stat))
-                        .expect("only this thread ends the snapshot");
-                }
-            }
-            // The disk is waited for without the tree.
+        // The disk is waited for without the tree.
+        while copy_section(shared, walk, &mut writer) {
             writer.drain()?;
         }
+        writer.drain()?;
         let digest = digest_of(&shared.tree.read(), walk);
         writer.finish(digest)
     }

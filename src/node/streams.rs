@@ -1,6 +1,6 @@
 //! Long content for learners: the tree, and txns of the log files. Both run on the writer of the learner's link.
 
-use super::snapshot::Snapshots;
+use super::snapshot::{Snapshots, copy_section};
 use crate::{
     member::Input,
     net::{Shared, ToCore},
@@ -16,11 +16,8 @@ use std::{
     sync::Arc,
 };
 
-/// Bytes that are gathered before they are given to the socket.
+/// Bytes of log files that are gathered before they are given to the socket.
 const PIECE: usize = 256 << 10;
-
-/// Znodes copied out of the tree under one shared section, as for a snapshot file.
-const SECTION_NODES_MAX: usize = 256;
 
 /// The tree as it was when the walk began. The walk ends with this, sent or not.
 pub(super) struct TreeSource {
@@ -35,20 +32,8 @@ impl Source for TreeSource {
     fn write_to(mut self: Box<Self>, out: &mut dyn Write) -> io::Result<()> {
         let Some(walk) = &mut self.walk else { return Ok(()) };
         let mut stream = SnapshotStream::for_walk(out, walk, &self.sessions)?;
-        let mut more = true;
-        while more {
-            {
-                let tree = self.shared.tree.read();
-                let mut left = SECTION_NODES_MAX;
-                while more && left > 0 && stream.pending_bytes() < PIECE {
-                    let step = left.min(16);
-                    left -= step;
-                    more = walk
-                        .next_chunk(&tree, step, &mut |n| stream.node(n.path, n.data, n.acl_index, &n.stat))
-                        .expect("only this source ends the walk");
-                }
-            }
-            // The socket is waited for without the tree.
+        // The socket is waited for without the tree.
+        while copy_section(&self.shared, walk, &mut stream) {
             stream.drain()?;
         }
         stream.finish()?;

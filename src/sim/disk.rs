@@ -178,20 +178,6 @@ impl FakeDisk {
         (state.crash_at, state.fail_at, state.full, state.down) = (None, None, false, false);
     }
 
-    /// A copy that shares nothing, with everything forced and no failures planned.
-    #[must_use]
-    pub fn fork(&self) -> Self {
-        let state = self.0.lock();
-        let mut copy = State { dirs: state.dirs.clone(), ..State::default() };
-        for (path, &inode) in &state.names {
-            let data = state.inodes[inode].data.clone();
-            copy.inodes.push(Inode { durable: data.clone(), data, ..Inode::default() });
-            copy.names.insert(path.clone(), copy.inodes.len() - 1);
-        }
-        copy.durable_names = copy.names.clone();
-        Self(Arc::new(Mutex::new(copy)))
-    }
-
     /// Puts a file there, forced, with its directory.
     pub fn put(&self, path: impl AsRef<Path>, data: impl Into<Vec<u8>>) {
         let path = path.as_ref();

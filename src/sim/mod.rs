@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod ensemble;
-pub mod rng;
 pub mod standalone;
 mod write;
+
+pub use crate::types::rng;

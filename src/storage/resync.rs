@@ -140,7 +140,7 @@ pub fn probe_log(
         }
         // A snapshot of a state that the log never had came from a leader, and the log goes on behind a gap.
         let jumped = |s: Zxid| last < s && s < zxid && s.counter() != 0;
-        if at.is_none() || !follows(last, zxid) || snapshots.iter().any(|s| jumped(s.zxid)) {
+        if at.is_none() || !last.is_followed_by(zxid) || snapshots.iter().any(|s| jumped(s.zxid)) {
             return Ok(None);
         }
         bytes += record.entry.len() as u64 + PACKETS_BYTES;
@@ -150,15 +150,6 @@ pub fn probe_log(
         last = zxid;
     }
     Ok(at)
-}
-
-/// Whether no transaction can have been between the two.
-fn follows(last: Zxid, next: Zxid) -> bool {
-    if next.epoch() == last.epoch() {
-        next.counter() == last.counter().wrapping_add(1)
-    } else {
-        next > last && next.counter() == 1
-    }
 }
 
 /// The accepted and the current epoch of a member whose last transaction is `last`.

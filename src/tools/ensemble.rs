@@ -3,9 +3,9 @@
 //! Every member is a process of its own with a `zoo.cfg` and a data directory below DIR, so any of them can be stopped
 //! and started by hand.
 
+use super::ports::free_ports;
 use std::{
     fs, io,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
@@ -158,17 +158,9 @@ fn ports(dir: &Path, members: u16) -> Result<Vec<[u16; 3]>, EnsembleError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(EnsembleError::File { what: "read", path, source }),
     };
-    // All are held at once, so that none is found twice.
-    let mut held = Vec::new();
-    while ports.len() < usize::from(members) {
-        let mut three = [0; 3];
-        for port in &mut three {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(EnsembleError::Port)?;
-            *port = listener.local_addr().map_err(EnsembleError::Port)?.port();
-            held.push(listener);
-        }
-        ports.push(three);
-    }
+    let missing = usize::from(members).saturating_sub(ports.len());
+    let fresh = free_ports(missing * 3).map_err(EnsembleError::Port)?;
+    ports.extend(fresh.chunks_exact(3).map(|three| [three[0], three[1], three[2]]));
     let text: String = ports.iter().map(|[a, b, c]| format!("{a} {b} {c}\n")).collect();
     write(&path, &text)?;
     ports.truncate(usize::from(members));

@@ -25,6 +25,16 @@ impl Zxid {
         self.0 as u32
     }
 
+    /// Whether no transaction can have been between this one and `next`: it is the next of the epoch, or the first of a
+    /// later one.
+    pub fn is_followed_by(self, next: Self) -> bool {
+        if next.epoch() == self.epoch() {
+            Some(next.counter()) == self.counter().checked_add(1)
+        } else {
+            next > self && next.counter() == 1
+        }
+    }
+
     /// The zxid after this one in the same epoch. There is none after the largest number, which only a damaged file
     /// can hold: that stays what it is.
     #[must_use]

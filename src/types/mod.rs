@@ -12,6 +12,7 @@ mod modes;
 mod path;
 pub mod properties;
 mod quorum;
+pub mod rng;
 mod txn;
 
 pub use acl::{Acl, AclList, Id, Perms, open_acl};

@@ -8,7 +8,7 @@ use super::{
     ensemble::{Ensemble, sync},
     *,
 };
-use crate::types::ErrorCode;
+use crate::types::{ErrorCode, rng::Rng};
 use std::collections::{BTreeSet, VecDeque};
 
 const SEEDS: u64 = 150;
@@ -18,15 +18,12 @@ const SHARED: &str = "/shared";
 /// A client that has had so many rests.
 const SESSIONS_MAX: usize = 40;
 
-/// SplitMix64.
-struct Rng(u64);
+/// Draws indexes.
+struct Draw(Rng);
 
-impl Rng {
+impl Draw {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
+        self.0.below(bound as u64) as usize
     }
 }
 
@@ -74,7 +71,7 @@ struct Client {
 
 struct World {
     seed: u64,
-    rng: Rng,
+    rng: Draw,
     e: Ensemble,
     clients: Vec<Client>,
     conns: u32,
@@ -106,7 +103,7 @@ impl World {
         e.told(0);
         Self {
             seed,
-            rng: Rng(seed),
+            rng: Draw(Rng::new(seed)),
             e,
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             conns: 1,

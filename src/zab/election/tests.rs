@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    types::{ServerId, Zxid},
+    types::{ServerId, Zxid, rng::Rng},
     zab::Quorum,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,18 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long a member waits for the leader it chose to confirm it, ms; stands for `initLimit`.
 const CONFIRM_MS: i64 = 2000;
 const STEP_MS: i64 = 10;
-
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 struct Member {
     election: Election,
@@ -48,7 +36,7 @@ struct World {
 
 impl World {
     fn new(seed: u64, voters: i64, observers: i64) -> Self {
-        let mut rng = Rng(seed);
+        let mut rng = Rng::new(seed);
         let quorum = Quorum::majority((1..=voters).map(ServerId));
         let members = (1..=voters + observers).map(|id| {
             let config = ElectionConfig {

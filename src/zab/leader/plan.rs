@@ -3,7 +3,7 @@ use crate::{
         Zxid,
         guard::{self, Guard},
     },
-    zab::History,
+    zab::{History, LeaderOutput, LinkId, Packet},
 };
 
 /// How a learner is brought up to date.
@@ -31,6 +31,34 @@ pub(in crate::zab) enum First {
     Diff(Zxid),
     /// The learner has to forget what comes after this.
     Trunc(Zxid),
+}
+
+impl First {
+    /// Opens the sync. What follows from log files is already to be sent then; what is to be sent next begins with the
+    /// bytes answered.
+    pub(in crate::zab) fn open(
+        self,
+        link: LinkId,
+        log: Option<(Zxid, Zxid)>,
+        out: &mut Vec<LeaderOutput>,
+    ) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            First::Diff(zxid) => Packet::Diff { zxid }.write(&mut bytes),
+            First::Trunc(zxid) => Packet::Trunc { zxid }.write(&mut bytes),
+        }
+        if let Some((after, through)) = log {
+            out.push(LeaderOutput::Send { link, bytes: std::mem::take(&mut bytes).into() });
+            out.push(LeaderOutput::SendLog { link, after, through });
+        }
+        bytes
+    }
+}
+
+/// Why a learner cannot be given the tree as it was after `zxid`.
+pub(in crate::zab) fn not_kept(zxid: Zxid, history: &History) -> String {
+    let last = history.last_committed();
+    format!("txns between the snapshot at {zxid} and {last} are no longer kept: it has to come again")
 }
 
 /// What is known of the log files.

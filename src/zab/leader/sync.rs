@@ -4,7 +4,7 @@ use super::{
     super::{History, Packet, epoch_start, write_proposal},
     Leader, LeaderOutput, LinkId, Phase,
     link::Stage,
-    plan::{Files, First, Plan, plan},
+    plan::{Files, Plan, not_kept, plan},
 };
 use crate::types::{
     Zxid,
@@ -54,15 +54,7 @@ impl Leader {
                 self.close(link, format!("{max} learners are being brought up to date already"));
             }
             Plan::Stream { first, log, after } => {
-                let mut bytes = Vec::new();
-                match first {
-                    First::Diff(zxid) => Packet::Diff { zxid }.write(&mut bytes),
-                    First::Trunc(zxid) => Packet::Trunc { zxid }.write(&mut bytes),
-                }
-                if let Some((after, through)) = log {
-                    self.out.push(LeaderOutput::Send { link, bytes: std::mem::take(&mut bytes).into() });
-                    self.out.push(LeaderOutput::SendLog { link, after, through });
-                }
+                let bytes = first.open(link, log, &mut self.out);
                 self.join(link, bytes, after, false, history);
             }
         }
@@ -80,15 +72,11 @@ impl Leader {
         self.links.get(&link).filter(|l| l.stage == Stage::Seizing)?;
         let next = history.committed_after(zxid).next().map(|t| t.zxid);
         let follows = match next {
-            Some(next) => next == zxid.next() || (next.epoch() > zxid.epoch() && next.counter() == 1),
+            Some(next) => zxid.is_followed_by(next),
             None => zxid >= history.last_committed(),
         };
         if !follows {
-            let last = history.last_committed();
-            let why = format!(
-                "txns between the snapshot at {zxid} and {last} are no longer kept: it has to come again"
-            );
-            self.close(link, why);
+            self.close(link, not_kept(zxid, history));
             return None;
         }
         self.send(link, &Packet::Snap { zxid });

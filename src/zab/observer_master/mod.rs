@@ -17,7 +17,7 @@ mod tests;
 use self::link::{Link, Stage};
 use super::{
     History, LeaderInput, LeaderOutput, LinkId, Logged, PROTOCOL_VERSION, Packet, epoch_start,
-    leader::plan::{Files, First, Plan, plan},
+    leader::plan::{Files, Plan, not_kept, plan},
     write_proposal,
 };
 use crate::types::{Epoch, ServerId, Zxid};
@@ -254,15 +254,7 @@ impl ObserverMaster {
                 self.out.push(LeaderOutput::BeginSnapshot { link });
             }
             Plan::Stream { first, log, after } => {
-                let mut bytes = Vec::new();
-                match first {
-                    First::Diff(zxid) => Packet::Diff { zxid }.write(&mut bytes),
-                    First::Trunc(zxid) => Packet::Trunc { zxid }.write(&mut bytes),
-                }
-                if let Some((after, through)) = log {
-                    self.out.push(LeaderOutput::Send { link, bytes: std::mem::take(&mut bytes).into() });
-                    self.out.push(LeaderOutput::SendLog { link, after, through });
-                }
+                let bytes = first.open(link, log, &mut self.out);
                 self.join(link, bytes, after, false, history);
             }
         }
@@ -274,11 +266,7 @@ impl ObserverMaster {
             return false;
         }
         if self.committed_after(zxid, history).is_none() {
-            let last = history.last_committed();
-            let why = format!(
-                "txns between the snapshot at {zxid} and {last} are no longer kept: it has to come again"
-            );
-            self.close(link, why);
+            self.close(link, not_kept(zxid, history));
             return false;
         }
         self.send(link, &Packet::Snap { zxid });
@@ -287,10 +275,8 @@ impl ObserverMaster {
 
     /// The committed txns after `zxid`, from wherever they are kept; `None` when some are not.
     fn committed_after<'a>(&'a self, zxid: Zxid, history: &'a History) -> Option<Vec<&'a Logged>> {
-        let follows =
-            |next: Zxid| next == zxid.next() || (next.epoch() > zxid.epoch() && next.counter() == 1);
         let complete = |all: Vec<&'a Logged>| match all.first() {
-            Some(first) if follows(first.zxid) => Some(all),
+            Some(first) if zxid.is_followed_by(first.zxid) => Some(all),
             Some(_) => None,
             None => (zxid >= history.last_committed()).then_some(all),
         };

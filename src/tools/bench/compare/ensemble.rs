@@ -3,12 +3,11 @@
 use super::super::drive::Pace;
 use super::super::error::Error;
 use super::super::options::{CommonArgs, SizeArgs};
-use super::super::workload::Shape;
 use super::super::{Job, drive_job};
 use super::cells::{Cell, Measure, VALUE_LEN};
 use super::results::Results;
 use super::server::{Launch, Running};
-use super::{CompareArgs, common};
+use super::{CompareArgs, common, shape, tell};
 
 /// Members of the ensembles.
 const MEMBERS: usize = 3;
@@ -40,15 +39,7 @@ pub(super) fn run(
                 let size = SizeArgs { clients, threads: 1, value_size: VALUE_LEN };
                 let report = drive_job(&Job {
                     workload,
-                    shape: Shape {
-                        prefix: common.prefix.clone(),
-                        keys: 1000,
-                        value_len: size.value_size,
-                        children: 0,
-                        multi_len: 1,
-                        load_len: 0,
-                        seed: common.seed,
-                    },
+                    shape: shape(&common),
                     pace: Pace::Closed { depth },
                     common: &common,
                     size: &size,
@@ -56,13 +47,7 @@ pub(super) fn run(
                     duration: Some(args.duration),
                     ops: None,
                 })?;
-                if !args.quiet {
-                    let cost = report.server.as_ref().map_or(0.0, |server| server.cpu_us_per_op);
-                    eprintln!(
-                        "{} {} round {round}: {:.0} ops/s, {cost:.2} us CPU per op, p99.9 {:.0} us",
-                        cell.name, members[0].arm, report.ops_per_s, report.latency.p999_us
-                    );
-                }
+                tell(args, cell, members[0].arm, round, &report);
                 results.add(cell.name, members[0].arm, round, report)?;
             }
         }

@@ -5,10 +5,10 @@ use super::super::drive::Pace;
 use super::super::error::Error;
 use super::super::options::{CommonArgs, LoadArgs, SizeArgs};
 use super::super::report::Report;
-use super::super::workload::{Shape, Workload};
+use super::super::workload::Workload;
 use super::super::{Job, drive_job, load};
 use super::server::{Arm, Launch, Running};
-use super::{CompareArgs, cells, common};
+use super::{CompareArgs, cells, common, shape};
 use std::time::Duration;
 
 /// Name of a loaded znode.
@@ -90,15 +90,7 @@ fn sets(args: &CompareArgs, server: &Running) -> Result<Report, Error> {
     let size = SizeArgs { clients: 32, threads: 1, value_size: cells::VALUE_LEN };
     drive_job(&Job {
         workload: Workload::Set,
-        shape: Shape {
-            prefix: common.prefix.clone(),
-            keys: 1000,
-            value_len: size.value_size,
-            children: 0,
-            multi_len: 1,
-            load_len: 0,
-            seed: common.seed,
-        },
+        shape: shape(&common),
         pace: Pace::Open { rate_per_s: RATE_PER_S },
         common: &common,
         size: &size,

@@ -174,13 +174,7 @@ fn drive_cells(
         for round in 0..args.rounds {
             for server in &servers {
                 let report = drive_cell(args, cell, server)?;
-                if !args.quiet {
-                    let cost = report.server.as_ref().map_or(0.0, |server| server.cpu_us_per_op);
-                    eprintln!(
-                        "{} {} round {round}: {:.0} ops/s, {cost:.2} us CPU per op, p99.9 {:.0} us",
-                        cell.name, server.arm, report.ops_per_s, report.latency.p999_us
-                    );
-                }
+                tell(args, cell, server.arm, round, &report);
                 results.add(cell.name, server.arm, round, report)?;
             }
         }
@@ -199,15 +193,7 @@ fn drive_cell(args: &CompareArgs, cell: &Cell, server: &Running) -> Result<Repor
     let size = SizeArgs { clients, threads: 1, value_size: cells::VALUE_LEN };
     drive_job(&Job {
         workload,
-        shape: Shape {
-            prefix: common.prefix.clone(),
-            keys: 1000,
-            value_len: size.value_size,
-            children: 100,
-            multi_len: 10,
-            load_len: 0,
-            seed: common.seed,
-        },
+        shape: shape(&common),
         pace,
         common: &common,
         size: &size,
@@ -232,6 +218,30 @@ fn memory_cell(args: &CompareArgs, cell: &Cell, server: &Running) -> Result<Repo
             keys: WATCH_KEYS,
             depth: 64,
         }),
+    }
+}
+
+/// What every cell works on.
+fn shape(common: &CommonArgs) -> Shape {
+    Shape {
+        prefix: common.prefix.clone(),
+        keys: 1000,
+        value_len: cells::VALUE_LEN,
+        children: 100,
+        multi_len: 10,
+        load_len: 0,
+        seed: common.seed,
+    }
+}
+
+/// Tells how one measurement came out.
+fn tell(args: &CompareArgs, cell: &Cell, arm: Arm, round: usize, report: &Report) {
+    if !args.quiet {
+        let cost = report.server.as_ref().map_or(0.0, |server| server.cpu_us_per_op);
+        eprintln!(
+            "{} {arm} round {round}: {:.0} ops/s, {cost:.2} us CPU per op, p99.9 {:.0} us",
+            cell.name, report.ops_per_s, report.latency.p999_us
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! Starting and stopping the servers that are compared.
 
+use super::super::super::ports::free_ports;
 use super::super::connection::{self, Dial};
 use super::super::error::Error;
 use super::CompareArgs;
@@ -8,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -94,7 +95,8 @@ impl Launch {
     }
 
     fn launch(&self, arm: Arm, folder: &Path, settings: &[(&str, &str)]) -> Result<Running, Error> {
-        let address = free_address().map_err(Error::io("finding a free port"))?;
+        let ports = free_ports(1).map_err(Error::io("finding a free port"))?;
+        let address = (Ipv4Addr::LOCALHOST, ports[0]).into();
         let mut running = self.spawn(arm, folder, address, settings)?;
         running.wait_until_serving()?;
         Ok(running)
@@ -102,25 +104,15 @@ impl Launch {
 
     /// Starts the members of an ensemble on fresh data directories and waits until all of them serve.
     pub fn start_ensemble(&self, arm: Arm, name: &str, members: usize) -> Result<Vec<Running>, Error> {
-        // All ports are held at once, so that none is found twice.
-        let held = (0..members * 3)
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<std::io::Result<Vec<_>>>()
-            .map_err(Error::io("finding free ports"))?;
-        let addresses = held
-            .iter()
-            .map(TcpListener::local_addr)
-            .collect::<std::io::Result<Vec<_>>>()
-            .map_err(Error::io("finding free ports"))?;
-        drop(held);
+        let ports = free_ports(members * 3).map_err(Error::io("finding free ports"))?;
         let mut settings = vec![("initLimit".to_owned(), "10".to_owned()), ("syncLimit".into(), "5".into())];
-        for (member, ports) in (1..).zip(addresses.chunks(3)) {
-            let value = format!("127.0.0.1:{}:{}:participant", ports[1].port(), ports[2].port());
+        for (member, ports) in (1..).zip(ports.chunks(3)) {
+            let value = format!("127.0.0.1:{}:{}:participant", ports[1], ports[2]);
             settings.push((format!("server.{member}"), value));
         }
         let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let mut running = Vec::new();
-        for (member, ports) in (1..).zip(addresses.chunks(3)) {
+        for (member, ports) in (1..).zip(ports.chunks(3)) {
             let folder = self.folder.join(format!("{name}-{arm}-{member}"));
             if folder.exists() {
                 std::fs::remove_dir_all(&folder).map_err(Error::io("removing an old data directory"))?;
@@ -128,7 +120,8 @@ impl Launch {
             let data = folder.join("data");
             std::fs::create_dir_all(&data).map_err(Error::io("creating a data directory"))?;
             std::fs::write(data.join("myid"), format!("{member}\n")).map_err(Error::io("writing myid"))?;
-            running.push(self.spawn(arm, &folder, ports[0], &settings)?);
+            let address = (Ipv4Addr::LOCALHOST, ports[0]).into();
+            running.push(self.spawn(arm, &folder, address, &settings)?);
         }
         for member in &mut running {
             member.wait_until_serving()?;
@@ -293,10 +286,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// The class path that the test suites have fetched into cargo's target folder.

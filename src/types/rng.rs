@@ -1,4 +1,4 @@
-//! Random numbers that are the same on every machine.
+//! Numbers that look random and follow from a seed: where nothing may be drawn from outside, and in tests.
 
 /// SplitMix64. Not for secrets.
 #[derive(Clone, Debug)]
