@@ -127,6 +127,13 @@ pub(super) fn prepare(cx: &mut PrepareCx<'_>, body: &Bytes) -> Prepared {
         Ok(_) | Err(Malformed::Plain) => return Prepared::failed(ErrorCode::MarshallingError, true),
         Err(Malformed::NullAcl) => return Prepared::failed(ErrorCode::MarshallingError, false),
     };
+    // Operations ask for the session themselves; without any, a late request of a session that has moved would pass
+    // behind newer ones.
+    if subs.is_empty()
+        && let Err(error) = cx.sessions.check(cx.session)
+    {
+        return Prepared::failed(error, true);
+    }
     let mut txns = Vec::with_capacity(subs.len());
     let mut failed = None;
     let mut note = None;

@@ -222,3 +222,13 @@ fn a_moved_session_in_a_multi_is_told_to_the_caller() {
     w.sessions.0.insert(ME, ErrorCode::SessionExpired);
     assert_eq!(w.write(OpCode::Multi, &of(vec![(1, create("/x", 0))])), (0, errors(&[-112])));
 }
+
+#[test]
+fn an_empty_multi_of_a_moved_session_does_not_pass_behind_newer_requests() {
+    let mut w = World::new();
+    assert_eq!(w.prepare(OpCode::Multi, &of(vec![])).error, None);
+    w.sessions.0.insert(ME, ErrorCode::SessionMoved);
+    let prepared = w.prepare(OpCode::Multi, &of(vec![]));
+    assert_eq!(prepared.error, Some(ErrorCode::SessionMoved));
+    assert_eq!(prepared.body, TxnBody::One(SubTxn::Error { code: -118 }));
+}
