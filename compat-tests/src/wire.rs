@@ -282,6 +282,8 @@ impl Replay {
                 if let Some(more) = await_close(conn)? {
                     differences.push(format!("{name}:{line}: before the close came {more}"));
                 }
+                // A refused request is a txn as well, and only this member is known to have applied it.
+                self.await_same_zxid();
             }
             ("eof", _) => {
                 if !conn.is_4lw && !conn.closed_by_us {
@@ -295,7 +297,7 @@ impl Replay {
     }
 
     /// Waits until the members of an ensemble that run have applied the same txns: a client that goes from one to the
-    /// next is turned away while the other one is behind.
+    /// next is turned away while the other one is behind, and an answer there tells how far it is.
     fn await_same_zxid(&self) {
         let began = Instant::now();
         let differ = || {
