@@ -3,11 +3,16 @@
 //!
 //! Left out where a leader is compared: PINGs, whose time is nobody's decision, and answers to `sync` and about
 //! sessions, which are not the leader's but the pipeline's.
+//!
+//! Reconfigurations are more than what a leader and a learner say: [`recorded_members`] has whole members for them.
+
+mod recorded_members;
 
 use quoll::types::{Epoch, ServerId, Zxid};
 use quoll::zab::{
     EpochKind, History, Leader, LeaderConfig, LeaderInput, LeaderOutput, Learner, LearnerConfig,
-    LearnerInput, LearnerOutput, LinkId, Logged, Packet, Quorum, Sender, write_proposal,
+    LearnerInput, LearnerOutput, LinkId, Logged, Packet, Quorum, Sender, election::Notification,
+    write_proposal,
 };
 use quoll_jute::Limits;
 use serde_json::Value;
@@ -38,11 +43,31 @@ const COMMIT_LOG_COUNT: usize = 500;
 
 #[derive(Debug)]
 enum Event {
-    Open { link: LinkId, leader: ServerId },
-    FromLeader { link: LinkId, packet: Packet },
-    FromLearner { link: LinkId, packet: Packet },
-    Tree { link: LinkId },
-    Closed { link: LinkId },
+    Open {
+        link: LinkId,
+        leader: ServerId,
+    },
+    FromLeader {
+        link: LinkId,
+        packet: Packet,
+    },
+    FromLearner {
+        link: LinkId,
+        packet: Packet,
+    },
+    Tree {
+        link: LinkId,
+        bytes: Vec<u8>,
+    },
+    Closed {
+        link: LinkId,
+    },
+    /// On an election connection.
+    Heard {
+        from: ServerId,
+        to: ServerId,
+        notification: Notification,
+    },
 }
 
 struct Recording {
@@ -72,7 +97,8 @@ fn recording(name: &'static str) -> Recording {
             "fin" | "rst" if leaders.contains_key(&link) => r.events.push(Event::Closed { link }),
             "msg" if line["port"] == "quorum" => {
                 if line["decoded"]["type"] == "snapshot stream" {
-                    r.events.push(Event::Tree { link });
+                    let bytes = hex(line["hex"].as_str().expect("bytes"));
+                    r.events.push(Event::Tree { link, bytes });
                     continue;
                 }
                 let bytes = hex(line["hex"].as_str().expect("bytes"));
@@ -85,6 +111,15 @@ fn recording(name: &'static str) -> Recording {
                 r.events.push(match sender {
                     Sender::Leader => Event::FromLeader { link, packet },
                     Sender::Learner => Event::FromLearner { link, packet },
+                });
+            }
+            "msg" if line["decoded"]["type"] == "notification" => {
+                let bytes = hex(line["hex"].as_str().expect("bytes"));
+                let notification = Notification::read(&bytes[4..]).expect("a notification");
+                r.events.push(Event::Heard {
+                    from: server(&line["from"]),
+                    to: server(&line["to"]),
+                    notification,
                 });
             }
             _ => {}
@@ -278,6 +313,9 @@ fn compare_leaders(r: &Recording) -> usize {
     let mut closed = HashSet::new();
     let mut reign: Option<(ServerId, Reign)> = None;
     for (at, event) in r.events.iter().enumerate() {
+        if let Event::Heard { .. } = event {
+            continue;
+        }
         if let Event::Open { leader, .. } = event
             && reign.as_ref().is_none_or(|(l, _)| l != leader)
         {
@@ -296,7 +334,9 @@ fn compare_leaders(r: &Recording) -> usize {
                 closed.insert(*link);
                 reign.step(at, LeaderInput::Gone { link: *link });
             }
-            Event::Tree { .. } | Event::FromLearner { packet: Packet::Pong { .. }, .. } => {}
+            Event::Heard { .. }
+            | Event::Tree { .. }
+            | Event::FromLearner { packet: Packet::Pong { .. }, .. } => {}
             Event::FromLearner { link, packet } => {
                 if let Packet::LearnerInfo { info: Some(info), .. } = packet {
                     learners.insert(*link, info.server);
@@ -452,7 +492,7 @@ fn a_learner_says_what_the_recorded_one_said() {
                         }
                         place.step(&at, LearnerInput::Packet(packet.clone()));
                     }
-                    Event::Tree { link: l } if *l == link => {
+                    Event::Tree { link: l, .. } if *l == link => {
                         place.step(&at, LearnerInput::SnapshotLoaded { zxid: snapshot });
                     }
                     _ => {}
