@@ -77,6 +77,9 @@ impl Core {
             } else if self.peers.is_some() {
                 self.member.settle(now, &shared.tree.read(), &mut self.outputs);
             }
+            if let Some(peers) = &mut self.peers {
+                peers.take_ports(now.mono_ms);
+            }
             self.note_counts();
             self.note_quotas(now.mono_ms);
             self.hand_on(now);

@@ -69,7 +69,7 @@ impl Core {
             }
             Output::Part(part) => {
                 *self.shared.part.lock() = part;
-                peers.set_following(matches!(part, Part::Following { .. }));
+                peers.set_part(part);
                 self.shared.serving.store(part.serves(), Ordering::Release);
                 match part {
                     Part::Standalone => {}

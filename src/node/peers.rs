@@ -6,7 +6,7 @@ use crate::{
         EnsembleConfig, ServerConfig,
         members::{Member, Members, PeerAddress, Role},
     },
-    member::Input,
+    member::{Input, Part},
     net::{Shared, ToCore},
     peer::{ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink},
     tree::TreeOptions,
@@ -14,7 +14,14 @@ use crate::{
     zab::Packet,
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 use tracing::{info, warn};
 
 /// Pause between two attempts to take a port for peers, ms. Upstream's.
@@ -23,13 +30,26 @@ const BIND_RETRY_MS: u64 = 1000;
 /// Attempts to reach the leader. Upstream's.
 const CONNECT_TRIES: u32 = 5;
 
+/// Numbers of connections that each port has for itself.
+const LINKS_PER_PORT: u64 = 1 << 32;
+
 /// A host name or address, and a port.
 type Address = (String, u16);
 
 /// Everything that is connected to other members.
 pub(super) struct Peers {
     pub elections: Elections,
-    pub links: Links,
+    /// Lets what these say through.
+    elections_gate: Arc<Gate>,
+    links: Links,
+    /// Of a port that was given up while this member leads: its learners have not heard all of it yet.
+    old_links: Vec<Links>,
+    /// The number of the first connection at the next port: none comes twice.
+    next_link: LinkId,
+    /// Whether this member leads or is about to.
+    leads: bool,
+    /// When it is tried again to take the ports of the active configuration, monotonic ms.
+    ports_due_ms: Option<i64>,
     /// The connection to the leader and the number of its attempt.
     leader: Option<(u64, LeaderConn)>,
     me: ServerId,
@@ -96,9 +116,15 @@ impl Peers {
             keep_alive: ensemble.tcp_keep_alive,
             ..LeaderSettings::default()
         };
+        let gate = Gate::before(&sink);
         Ok(Self {
-            elections: Elections::start(election_settings.clone(), sink.clone()).map_err(NodeError::Peers)?,
+            elections: Elections::start(election_settings.clone(), gate.clone()).map_err(NodeError::Peers)?,
+            elections_gate: gate,
             links: Links::start(link_settings.clone(), sink.clone()).map_err(NodeError::Peers)?,
+            old_links: Vec::new(),
+            next_link: LinkId(link_settings.first.0 + LINKS_PER_PORT),
+            leads: false,
+            ports_due_ms: None,
             leader: None,
             me,
             active: ensemble.members.clone(),
@@ -132,37 +158,98 @@ impl Peers {
         self.next.take_if(|next| next.version <= active.version);
         self.active = active;
         self.set_peers();
+        self.ports_due_ms = Some(0);
+        self.take_ports(0);
+    }
+
+    /// Takes the ports of the active configuration, if they are others and it is time. One that cannot be had is tried
+    /// for again and again: until then this member does without.
+    ///
+    /// Upstream counterpart: `QuorumPeer.restartLeaderElection`; its quorum port is taken only to lead.
+    pub fn take_ports(&mut self, now_ms: i64) {
+        if self.ports_due_ms.take_if(|at_ms| *at_ms <= now_ms).is_none() {
+            return;
+        }
         let Some(own) = self.active.servers.get(&self.me) else { return };
         let election = bind(own, self.listen_on_all, |a| a.election_port);
         let quorum = bind(own, self.listen_on_all, |a| a.quorum_port);
-        if election != self.election_settings.bind {
+        let advertised = addresses(own, |a| a.election_port);
+        let other_election = election != self.election_settings.bind;
+        let other_quorum = quorum != self.link_settings.bind;
+        // First of all: the one port may be what the other was.
+        if other_election {
+            self.elections.stop_listening();
+            self.election_settings.bind.clear();
+        }
+        if other_quorum {
+            self.links.stop_listening();
+            self.link_settings.bind.clear();
+        }
+        let mut failed = Vec::new();
+        if other_election {
+            let peers = self.reached(|a| a.election_port);
             let settings = ElectionSettings {
                 bind: election,
-                advertised: addresses(own, |a| a.election_port),
-                peers: self.reached(|a| a.election_port),
+                advertised,
+                peers,
                 bind_tries: 1,
                 ..self.election_settings.clone()
             };
-            match Elections::start(settings.clone(), self.sink.clone()) {
+            let gate = Gate::before(&self.sink);
+            match Elections::start(settings.clone(), gate.clone()) {
                 Ok(new) => {
+                    info!("elections take place at {:?} now", new.addresses());
                     self.election_settings = settings;
+                    // What ends there is no news of the peers.
+                    std::mem::replace(&mut self.elections_gate, gate).close();
                     let old = std::mem::replace(&mut self.elections, new);
                     in_background(move || old.shutdown());
                 }
-                Err(error) => warn!("elections go on at the old port: {error}"),
+                Err(error) => failed.push(error),
             }
         }
-        if quorum != self.link_settings.bind {
-            let settings = LinkSettings { bind: quorum, bind_tries: 1, ..self.link_settings.clone() };
+        if other_quorum {
+            let settings = LinkSettings {
+                bind: quorum,
+                first: self.next_link,
+                bind_tries: 1,
+                ..self.link_settings.clone()
+            };
             match Links::start(settings.clone(), self.sink.clone()) {
                 Ok(new) => {
+                    info!("learners are listened to at {:?} now", new.addresses());
                     self.link_settings = settings;
-                    let old = std::mem::replace(&mut self.links, new);
-                    in_background(move || old.shutdown());
+                    self.next_link = LinkId(self.next_link.0 + LINKS_PER_PORT);
+                    self.old_links.push(std::mem::replace(&mut self.links, new));
+                    self.drop_old_links();
                 }
-                Err(error) => warn!("learners are listened to at the old port: {error}"),
+                Err(error) => failed.push(error),
             }
         }
+        for error in failed {
+            warn!("a port of the new configuration is not there yet, and is tried for again: {error}");
+            self.ports_due_ms = Some(now_ms + BIND_RETRY_MS as i64);
+        }
+    }
+
+    /// Learners at a port that was given up stay for as long as there is something to tell them.
+    fn drop_old_links(&mut self) {
+        if !self.leads {
+            for old in self.old_links.drain(..) {
+                in_background(move || old.shutdown());
+            }
+        }
+    }
+
+    /// This member does something else.
+    pub fn set_part(&mut self, part: Part) {
+        self.leads = match part {
+            Part::Leading | Part::LeadingOnly => true,
+            Part::Joining { leader } => leader == self.me,
+            _ => false,
+        };
+        self.drop_old_links();
+        self.set_following(matches!(part, Part::Following { .. }));
     }
 
     fn set_peers(&self) {
@@ -185,7 +272,13 @@ impl Peers {
 
     /// The port at which a learner has connected.
     pub fn links_of(&self, link: LinkId) -> Option<&Links> {
-        if link.is_at_master() { self.masters.as_ref() } else { Some(&self.links) }
+        if link.is_at_master() {
+            return self.masters.as_ref();
+        }
+        self.old_links.iter().chain([&self.links]).find(|links| {
+            let first = links.first().0;
+            (first..first + LINKS_PER_PORT).contains(&link.0)
+        })
     }
 
     /// Sends whole packets to a learner.
@@ -196,7 +289,7 @@ impl Peers {
     }
 
     /// Observers may come, or not any more: only a follower has something for them.
-    pub fn set_following(&mut self, follows: bool) {
+    fn set_following(&mut self, follows: bool) {
         if !follows {
             if let Some(old) = self.masters.take() {
                 in_background(move || old.shutdown());
@@ -209,7 +302,7 @@ impl Peers {
             return;
         };
         let (bind, first) = (bind(own, self.listen_on_all, |_| port), self.next_master_link);
-        self.next_master_link = LinkId(first.0 + (1 << 32));
+        self.next_master_link = LinkId(first.0 + LINKS_PER_PORT);
         let settings = LinkSettings { bind, first, bind_tries: 1, ..self.link_settings.clone() };
         match Links::start(settings, self.sink.clone()) {
             Ok(links) => {
@@ -241,6 +334,7 @@ impl Peers {
     pub fn shutdown(mut self) {
         self.leader = None;
         drop(self.masters.take());
+        self.old_links.clear();
         self.links.shutdown();
         self.elections.shutdown();
     }
@@ -284,6 +378,32 @@ fn bind(member: &Member, everywhere: bool, port: impl Fn(&PeerAddress) -> u16) -
         all.dedup();
     }
     all
+}
+
+/// In front of a sink: what comes behind its end is dropped.
+struct Gate {
+    sink: Arc<dyn Sink>,
+    open: AtomicBool,
+}
+
+impl Gate {
+    fn before(sink: &Arc<dyn Sink>) -> Arc<Self> {
+        Arc::new(Self { sink: sink.clone(), open: AtomicBool::new(true) })
+    }
+
+    fn close(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+}
+
+impl Sink for Gate {
+    fn put(&self, events: &mut Vec<Event>) {
+        if self.open.load(Ordering::Acquire) {
+            self.sink.put(events);
+        } else {
+            events.clear();
+        }
+    }
 }
 
 /// Puts what comes from other members into the core's inbox.

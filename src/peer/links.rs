@@ -133,6 +133,16 @@ impl Links {
         &self.addresses
     }
 
+    /// The number of the first link.
+    pub fn first(&self) -> LinkId {
+        self.inner.settings.first
+    }
+
+    /// Gives the port up. Links stay.
+    pub fn stop_listening(&self) {
+        self.inner.listeners.close();
+    }
+
     /// Sends whole packets to a learner, now or later, and never waits. A link that is gone is passed over.
     pub fn send(&self, link: LinkId, bytes: Bytes) {
         if let Some(outbox) = self.inner.outbox(link) {

@@ -248,6 +248,12 @@ impl Ensemble {
         self.member_mut(id).launch(None, &properties);
     }
 
+    /// Gives a member other ports for its peers: in its line, and in files that are written from now on. A member
+    /// that runs goes on at the old ones until it is told.
+    pub fn move_peer_ports(&mut self, id: Id, ports: PeerPorts) {
+        self.member_mut(id).peer_ports = ports;
+    }
+
     /// A member's line in a configuration, with the port for its clients.
     pub fn server_line(&self, id: Id, role: &str) -> String {
         let m = &self.members[&id];

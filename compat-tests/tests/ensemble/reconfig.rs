@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::member::Mode;
+use compat_tests::ensemble::proxy::PeerPorts;
 use compat_tests::ensemble::{Ensemble, PATIENCE};
+use compat_tests::ports::Ports;
 use compat_tests::raw::{Acl, Client, Enc};
 
 use crate::run::{MIXED, QUOLL, Run};
@@ -85,6 +87,48 @@ fn clients_connect_where_a_reconfiguration_says_and_old_connections_stay() {
         thread::sleep(Duration::from_millis(10));
     }
     zk.sync("/").expect("the member answers").expect("a sync");
+}
+
+#[test]
+fn members_and_the_leader_of_a_quoll_ensemble_move_to_other_ports_under_load() {
+    let _run = Run::new("members_and_the_leader_of_a_quoll_ensemble_move_to_other_ports_under_load");
+    move_ports(&QUOLL);
+}
+
+#[test]
+fn members_of_both_kinds_and_a_quoll_leader_move_to_other_ports_under_load() {
+    let _run = Run::new("members_of_both_kinds_and_a_quoll_leader_move_to_other_ports_under_load");
+    move_ports(&MIXED);
+}
+
+#[test]
+fn members_of_both_kinds_and_a_java_leader_move_to_other_ports_under_load() {
+    let _run = Run::new("members_of_both_kinds_and_a_java_leader_move_to_other_ports_under_load");
+    move_ports(&[Java, Quoll, Java]);
+}
+
+/// The new port could not be taken while the other part of the server still had it.
+#[test]
+fn the_two_ports_of_a_member_may_change_places() {
+    let _run = Run::new("the_two_ports_of_a_member_may_change_places");
+    let mut e = Ensemble::of(&QUOLL).build();
+    for id in 1..=3 {
+        e.start_knowing(id, &[1, 2, 3]);
+    }
+    let leader = e.wait_until_all_serve();
+    let id = if leader == 1 { 2 } else { 1 };
+    let PeerPorts { quorum, election } = e.member(id).peer_ports;
+    e.move_peer_ports(id, PeerPorts { quorum: election, election: quorum });
+    assert_eq!(change(e.member(leader).addr(), &e.server_line(id, "participant"), "", -1), Some(0));
+    e.wait_until("both ports are taken anew", |e| {
+        let log = e.member(id).log();
+        log.contains(&format!("elections take place at [127.0.0.1:{quorum}] now"))
+            && log.contains(&format!("learners are listened to at [127.0.0.1:{election}] now"))
+    });
+    e.kill(leader);
+    e.wait_until("the other two go on", |e| e.leader().is_some());
+    e.start_as_it_is(leader);
+    e.wait_until_all_serve();
 }
 
 /// Member 1 leads from the beginning to the end.
@@ -167,6 +211,87 @@ fn hand_over(kinds: &[Arm; 3]) {
     }
     e.wait_until_all_serve();
     assert_eq!(e.member(second).mode(), Some(Mode::Observer), "the files say so");
+}
+
+/// First the followers get other ports for their peers, then the leader.
+fn move_ports(kinds: &[Arm; 3]) {
+    let ports = Ports::reserve();
+    let mut e = Ensemble::of(kinds).build();
+    for id in [1, 3] {
+        e.start_knowing(id, &[1, 2, 3]);
+    }
+    e.wait_until("member 3 leads", |e| e.member(3).mode() == Some(Mode::Leader));
+    e.start_knowing(2, &[1, 2, 3]);
+    e.wait_until_all_serve();
+    let load = Writes::begin(e.addrs());
+    load.wait_for(50);
+    for id in [1, 2] {
+        let old = move_one(&mut e, id, &ports);
+        assert_eq!(change(e.member(3).addr(), &e.server_line(id, "participant"), "", -1), Some(0));
+        load.wait_for(50);
+        wait_for_ports(&mut e, id, old);
+        assert_eq!((e.leader(), e.member(id).mode()), (Some(3), Some(Mode::Follower)));
+        // What it starts with next is in its files.
+        e.kill(id);
+        load.wait_for(50);
+        e.start_as_it_is(id);
+        e.wait_until("it follows again", |e| e.member(id).mode() == Some(Mode::Follower));
+    }
+    load.verify(&e, &[1, 2, 3]);
+    // Its followers are told before they lose it: the client of one has its answer.
+    let old = move_one(&mut e, 3, &ports);
+    let at = [1, 2].into_iter().find(|id| e.member(*id).arm == Quoll).expect("one follower is Quoll");
+    assert_eq!(change(e.member(at).addr(), &e.server_line(3, "participant"), "", -1), Some(0));
+    e.wait_until("another one leads and the old leader follows", |e| {
+        [1, 2].contains(&e.leader().unwrap_or(3)) && e.member(3).mode() == Some(Mode::Follower)
+    });
+    load.wait_for(50);
+    wait_for_ports(&mut e, 3, old);
+    let config = load.verify(&e, &[1, 2, 3]);
+    for id in 1..=3 {
+        assert!(config.contains(&e.server_line(id, "participant")), "{config}");
+    }
+    load.end();
+    // Nobody has anything that the others lack, so the greatest number is elected, by way of ports that are all new.
+    let second = e.leader().expect("one leads");
+    e.kill(second);
+    e.wait_until("member 3 leads at its new port", |e| e.leader() == Some(3));
+    e.start_as_it_is(second);
+    e.wait_until_all_serve();
+    for id in 1..=3 {
+        e.kill(id);
+    }
+    for id in 1..=3 {
+        e.start_as_it_is(id);
+    }
+    e.wait_until_all_serve();
+    let texts: Vec<_> = [1, 2, 3].map(|id| config_of(e.member(id).addr())).into();
+    assert!(texts.iter().all(|text| *text == config), "{texts:?}");
+}
+
+/// Gives the member the next two of these ports. Answers which it had.
+fn move_one(e: &mut Ensemble, id: u64, ports: &Ports) -> PeerPorts {
+    let old = e.member(id).peer_ports;
+    let at = (id - 1) as u16 * 2;
+    e.move_peer_ports(id, PeerPorts { quorum: ports.port(at), election: ports.port(at + 1) });
+    old
+}
+
+/// Waits until the member listens where it has to, and no longer where it did.
+fn wait_for_ports(e: &mut Ensemble, id: u64, old: PeerPorts) {
+    let listens = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
+    e.wait_until("it listens at the new ports only", |e| {
+        let new = e.member(id).peer_ports;
+        // A Java server has its quorum port only while it leads.
+        let quorum = e.member(id).arm == Java || listens(new.quorum);
+        quorum && listens(new.election) && !listens(old.quorum) && !listens(old.election)
+    });
+}
+
+fn config_of(at: SocketAddr) -> String {
+    let mut zk = Client::connect(at, 30_000).expect("the member serves");
+    let (data, _) = zk.get_data("/zookeeper/config", false).expect("the member answers").expect("a node");
+    String::from_utf8(data.unwrap_or_default()).expect("text")
 }
 
 /// Asks for another configuration; the error of the answer, if there is one.

@@ -220,6 +220,11 @@ impl Elections {
         self.inner.peers.lock().members = peers;
     }
 
+    /// Gives the port up. Connections stay.
+    pub fn stop_listening(&self) {
+        self.inner.listeners.close();
+    }
+
     /// Closes the port and all connections, and waits for their threads.
     pub fn shutdown(&self) {
         self.inner.closing.store(true, Ordering::SeqCst);
