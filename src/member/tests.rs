@@ -109,7 +109,7 @@ impl Cluster {
     }
 
     fn start(&mut self, config: MemberConfig) {
-        let (id, reconfig) = (config.me, config.reconfig_enabled);
+        let (id, reconfig, next) = (config.me, config.reconfig_enabled, config.next.clone());
         let pipeline = pipeline_config(id, reconfig);
         let member = Member::new(config, pipeline, &[], Zxid::ZERO, None, None, self.now);
         let node = Node {
@@ -122,7 +122,7 @@ impl Cluster {
             logged: 0,
             up: true,
             active: None,
-            next: None,
+            next,
         };
         self.nodes.insert(id, node);
     }

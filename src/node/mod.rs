@@ -80,9 +80,16 @@ pub fn run(mut config: ServerConfig, ensemble: Option<EnsembleConfig>) -> Result
     let address = config.connection.client_address.clone().ok_or(NodeError::NoClientPort)?;
     if let (Some(ensemble), Some(file)) = (&ensemble, &config.config_file)
         && config.request.reconfig_enabled
-        && !ensemble.dynamic
     {
-        ConfigFiles::of(file).back_up()?;
+        let files = ConfigFiles::of(file);
+        if !ensemble.dynamic {
+            files.back_up()?;
+        } else if ensemble.next.is_none()
+            && let Err(error) = files.remove_next()
+        {
+            // It is older than what is active: the server ended right before it would have removed it.
+            warn!("a configuration that is of no account stays: {error}");
+        }
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock = Clock::start();

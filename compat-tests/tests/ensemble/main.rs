@@ -11,6 +11,7 @@ mod migration;
 mod partitions;
 mod pauses;
 mod reconfig;
+mod reconfig_kills;
 mod roles;
 mod run;
 mod sync;

@@ -15,7 +15,7 @@ use compat_tests::raw::{Acl, Client, Enc};
 
 use crate::run::{MIXED, QUOLL, Run};
 
-const RECONFIG: i32 = 16;
+pub const RECONFIG: i32 = 16;
 const DATA_CHANGED: i32 = 3;
 const NEW_CONFIG_NO_QUORUM: i32 = -13;
 const BAD_VERSION: i32 = -103;
@@ -288,14 +288,14 @@ fn wait_for_ports(e: &mut Ensemble, id: u64, old: PeerPorts) {
     });
 }
 
-fn config_of(at: SocketAddr) -> String {
+pub fn config_of(at: SocketAddr) -> String {
     let mut zk = Client::connect(at, 30_000).expect("the member serves");
     let (data, _) = zk.get_data("/zookeeper/config", false).expect("the member answers").expect("a node");
     String::from_utf8(data.unwrap_or_default()).expect("text")
 }
 
 /// Asks for another configuration; the error of the answer, if there is one.
-fn change(at: SocketAddr, joining: &str, leaving: &str, from: i64) -> Option<i32> {
+pub fn change(at: SocketAddr, joining: &str, leaving: &str, from: i64) -> Option<i32> {
     let mut zk = Client::connect(at, 30_000).expect("the member serves");
     zk.add_auth("digest", b"super:golden").expect("the member answers").expect("the password is right");
     let body = Enc::new().str(joining).str(leaving).int(-1).long(from);
@@ -303,14 +303,14 @@ fn change(at: SocketAddr, joining: &str, leaving: &str, from: i64) -> Option<i32
 }
 
 /// A client that creates one node after the other and remembers which were acknowledged.
-struct Writes {
+pub struct Writes {
     stop: Arc<AtomicBool>,
     done: Arc<std::sync::Mutex<Vec<String>>>,
     thread: thread::JoinHandle<usize>,
 }
 
 impl Writes {
-    fn begin(at: Vec<SocketAddr>) -> Writes {
+    pub fn begin(at: Vec<SocketAddr>) -> Writes {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(std::sync::Mutex::new(Vec::new()));
         let (its_stop, its_done) = (stop.clone(), done.clone());
@@ -347,7 +347,7 @@ impl Writes {
 
     /// Waits until so many more writes are acknowledged.
     #[track_caller]
-    fn wait_for(&self, more: usize) {
+    pub fn wait_for(&self, more: usize) {
         let (until, deadline) = (self.count() + more, Instant::now() + PATIENCE);
         while self.count() < until {
             assert!(Instant::now() < deadline, "no {more} writes within {PATIENCE:?}");
@@ -358,7 +358,7 @@ impl Writes {
     /// Every one of these members has every acknowledged write, and all of them have one configuration, which is
     /// answered.
     #[track_caller]
-    fn verify(&self, e: &Ensemble, members: &[u64]) -> String {
+    pub fn verify(&self, e: &Ensemble, members: &[u64]) -> String {
         let mut configs = Vec::new();
         for id in members {
             let done = self.done.lock().expect("nobody panics").clone();
@@ -377,7 +377,7 @@ impl Writes {
     }
 
     /// Ends it; how many requests had no answer or a bad one.
-    fn end(self) -> usize {
+    pub fn end(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("it does not panic")
     }

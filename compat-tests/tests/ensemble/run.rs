@@ -60,6 +60,11 @@ impl Run {
         }
     }
 
+    /// Whether another round is due: `default` of them, or as many as fit when the environment gives a time.
+    pub fn goes_on(&self, begun: Instant, rounds: u32, default: u32) -> bool {
+        self.seconds.map_or(rounds < default, |s| begun.elapsed() < Duration::from_secs(s))
+    }
+
     fn round(
         &mut self,
         ensemble: &mut Ensemble,

@@ -396,3 +396,42 @@ fn hostile_files_never_panic() {
         }
     });
 }
+
+/// A server whose dynamic file has version 0x100000005 and which has this in `.dynamic.next`, as it understands that.
+fn to_come(next: &str, reconfig_enabled: bool, dynamic: bool) -> Result<Option<Members>, ConfigError> {
+    const MEMBERS: &str = "server.1=a:1:2;3\nserver.2=b:1:2;3\nserver.3=c:1:2;3\n";
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("myid"), "1\n").unwrap();
+    std::fs::write(at("zoo.cfg.dynamic.100000005"), MEMBERS).unwrap();
+    let members = match dynamic {
+        true => format!("dynamicConfigFile={}\n", at("zoo.cfg.dynamic.100000005").display()),
+        false => MEMBERS.to_owned(),
+    };
+    let text = format!(
+        "dataDir={}\ninitLimit=5\nsyncLimit=2\nreconfigEnabled={reconfig_enabled}\n{members}",
+        dir.path().display()
+    );
+    std::fs::write(at("zoo.cfg"), text).unwrap();
+    std::fs::write(at("zoo.cfg.dynamic.next"), next).unwrap();
+    Ok(read(&Start::File(at("zoo.cfg")), &[])?.ensemble.expect("an ensemble").next)
+}
+
+#[test]
+fn a_configuration_that_was_proposed_before_the_end_counts_if_it_is_newer_than_the_active_one() {
+    let two = "server.1=a:1:2;3\nserver.2=b:1:2;3\n";
+    let next = to_come(&format!("{two}version=100000009"), true, true).unwrap().unwrap();
+    assert_eq!((next.version, next.voters().count()), (0x1_0000_0009, 2));
+    // That of an older epoch with a greater counter is older.
+    for version in ["100000005", "100000004", "f0000000", "0"] {
+        assert_eq!(to_come(&format!("{two}version={version}"), true, true).unwrap(), None, "{version}");
+    }
+    // Without a version it is version 0, as upstream.
+    assert_eq!(to_come(two, true, true).unwrap(), None);
+    // Nothing was ever proposed to who has its members in the static file, or must not be reconfigured.
+    for (reconfig_enabled, dynamic) in [(false, true), (true, false)] {
+        assert_eq!(to_come(&format!("{two}version=100000009"), reconfig_enabled, dynamic).unwrap(), None);
+    }
+    let error = to_come("server.1=nonsense", true, true).unwrap_err().to_string();
+    assert!(error.contains("zoo.cfg.dynamic.next"), "{error}");
+}

@@ -251,3 +251,51 @@ fn a_member_that_missed_a_reconfiguration_hears_of_it_while_it_looks() {
     assert_eq!(c.part(away), Part::Observing { leader: ServerId(leader) });
     c.agree(&[1, 2, 3]);
 }
+
+/// The ensemble of 1, 2 and 3, all of them with that configuration to come from before their start.
+fn to_come(next: &[String], knows: &[i64]) -> Cluster {
+    let next = Members { version: 9, ..Members::read(&next.join("\n"), false).unwrap() };
+    let mut c = Cluster::new(0);
+    for id in 1..=3 {
+        let mut config = dynamic(id, &[1, 2, 3]);
+        config.members.version = 5;
+        config.next = Some(next.clone()).filter(|_| knows.contains(&id));
+        c.start(config);
+    }
+    c
+}
+
+#[test]
+fn a_configuration_to_come_at_the_start_needs_a_quorum_of_both_and_is_completed_by_who_leads() {
+    let mut c = to_come(&[line(1, "participant"), line(2, "participant"), line(3, "observer")], &[2, 3]);
+    // The old one has a quorum without server 1, the new one has not.
+    c.nodes.get_mut(&ServerId(1)).unwrap().up = false;
+    c.pass(5000);
+    assert!([2, 3].iter().all(|id| !c.part(*id).serves()));
+    c.nodes.get_mut(&ServerId(1)).unwrap().up = true;
+    c.pass(5000);
+    let new = c.leader();
+    c.agree(&[1, 2, 3]);
+    assert_eq!(c.members(new), [(1, 'p'), (2, 'p'), (3, 'o')]);
+    assert_eq!(c.part(3), Part::Observing { leader: ServerId(new) });
+}
+
+#[test]
+fn a_configuration_to_come_at_the_start_is_forgotten_when_the_leader_does_not_know_it() {
+    // Server 1 may have led and proposed it, and the others never have heard of it.
+    let mut c = to_come(&[line(1, "participant"), line(2, "observer"), line(3, "observer")], &[1]);
+    c.nodes.get_mut(&ServerId(1)).unwrap().up = false;
+    c.pass(3000);
+    let leader = c.leader();
+    assert!(c.nodes[&ServerId(1)].next.is_some());
+    c.nodes.get_mut(&ServerId(1)).unwrap().up = true;
+    c.pass(5000);
+    assert_eq!(c.part(1), Part::Following { leader: ServerId(leader) });
+    assert_eq!(c.members(1), [(1, 'p'), (2, 'p'), (3, 'p')]);
+    assert_eq!(c.nodes[&ServerId(1)].next, None);
+    // It would have been a leader without anybody else.
+    c.kill(2);
+    c.kill(3);
+    c.pass(20_000);
+    assert_eq!(c.part(1), Part::Looking);
+}

@@ -344,7 +344,7 @@ impl Election {
             .map(|(id, _)| *id)
             .collect();
         let says_so = self.settled.get(&leader).map(|(_, v)| v.state);
-        if self.is_quorum(agreeing) && self.leads(leader, says_so, vote.round) {
+        if self.is_enough_to_join(&agreeing) && self.leads(leader, says_so, vote.round) {
             self.round = vote.round;
             self.adopt(vote);
         }
@@ -443,6 +443,13 @@ impl Election {
 
     fn is_voter(&self, id: ServerId) -> bool {
         self.config.quorums.iter().any(|q| q.voters().contains(&id))
+    }
+
+    /// Whether so many follow a leader already that this member goes there, too. A quorum of one configuration is enough:
+    /// one that only this member has seen, since it was proposed in vain, must not keep it outside. Whether the leader is
+    /// one is found out there. Upstream asks for a quorum of each, and stays outside.
+    fn is_enough_to_join(&self, members: &BTreeSet<ServerId>) -> bool {
+        self.config.quorums.iter().any(|q| q.contains(members.iter().copied()))
     }
 
     fn is_quorum(&self, members: BTreeSet<ServerId>) -> bool {
