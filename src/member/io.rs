@@ -181,8 +181,9 @@ pub enum Output {
         /// The value.
         epoch: Epoch,
     },
-    /// A configuration is proposed: make it durable before anything that follows is done, and forget one that was
-    /// proposed before. `None`: what was proposed before is of no account.
+    /// A configuration is proposed: make it durable before anything that follows is done and before any log entry of
+    /// this turn is appended, and forget one that was proposed before. `None`: what was proposed before is of no
+    /// account.
     SeeConfig {
         /// The configuration; its servers are peers from now on.
         next: Option<Box<Members>>,

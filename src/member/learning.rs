@@ -97,7 +97,10 @@ impl Turn<'_> {
             LearnerOutput::SaveSnapshot => self.learn_any(LearnerInput::SnapshotSaved),
             LearnerOutput::Append { zxid, entry } => {
                 self.pipe(pipeline::Input::Proposed { zxid, entry });
-                if let Some(members) = self.pipeline.take_config_seen() {
+                // In what it has missed may be older ones than the leader has spoken of.
+                if let Some(members) = self.pipeline.take_config_seen()
+                    && members.version > self.me.config.last_seen().version
+                {
                     self.see_config(members);
                 }
             }

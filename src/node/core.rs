@@ -161,6 +161,13 @@ impl Core {
     /// Log entries to the log, outputs to the world.
     fn hand_on(&mut self, now: Now) {
         loop {
+            // A configuration is on stable storage before the txn that says it: who has the txn in its log after a
+            // crash knows that it was proposed.
+            if let Some(last) = self.outputs.iter().rposition(|o| matches!(o, Output::SeeConfig { .. })) {
+                let later = self.outputs.split_off(last + 1);
+                let first = std::mem::replace(&mut self.outputs, later);
+                first.into_iter().for_each(|output| self.execute(output));
+            }
             while let Some(batch) = self.member.take_log() {
                 self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);
                 self.log.put(ToLog::Append(batch));

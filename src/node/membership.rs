@@ -45,7 +45,9 @@ impl Core {
         let me = self.reconfiguration.me;
         info!("the configuration is now {:x}: {}", active.version, summary(&active));
         if let Some(files) = &self.reconfiguration.files {
-            let written = files.activate(&active, me).and_then(|()| files.remove_next());
+            let newer = peers.next().is_some_and(|next| next.version > active.version);
+            let remove = || if newer { Ok(()) } else { files.remove_next() };
+            let written = files.activate(&active, me).and_then(|()| remove());
             if let Err(error) = written {
                 not_written(&error, active.same_servers(peers.active()));
             }

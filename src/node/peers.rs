@@ -146,6 +146,11 @@ impl Peers {
         &self.active
     }
 
+    /// One that is proposed.
+    pub fn next(&self) -> Option<&Members> {
+        self.next.as_ref()
+    }
+
     /// A configuration is proposed, or of no account any more: its servers are to be reached, too.
     pub fn see(&mut self, next: Option<Members>) {
         self.next = next;

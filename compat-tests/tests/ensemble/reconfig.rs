@@ -291,6 +291,7 @@ fn wait_for_ports(e: &mut Ensemble, id: u64, old: PeerPorts) {
 pub fn config_of(at: SocketAddr) -> String {
     let mut zk = Client::connect(at, 30_000).expect("the member serves");
     let (data, _) = zk.get_data("/zookeeper/config", false).expect("the member answers").expect("a node");
+    zk.close().expect("the member answers");
     String::from_utf8(data.unwrap_or_default()).expect("text")
 }
 

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
-use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
+use compat_tests::ensemble::{Ensemble, PATIENCE};
 use compat_tests::raw::{Client, Enc};
 use rand::RngExt;
 
@@ -34,6 +34,47 @@ fn a_configuration_that_only_a_killed_leader_had_seen_does_not_keep_it_outside()
     let _run = Run::new("a_configuration_that_only_a_killed_leader_had_seen_does_not_keep_it_outside");
     forget_what_nobody_else_knows(&QUOLL);
     forget_what_nobody_else_knows(&[Java, Java, Quoll]);
+}
+
+/// A leader had the txn in its log before it knew of the configuration for good. Killed between the two, it was elected
+/// again and went by the old configuration, and the others forgot the new one for its sake.
+#[test]
+fn a_configuration_that_cannot_be_kept_is_in_no_log() {
+    let _run = Run::new("a_configuration_that_cannot_be_kept_is_in_no_log");
+    for who in [1, 3] {
+        let mut e = three(&QUOLL);
+        let mut admin = admin(&e, 2);
+        let mut beside = next_file(&e, who).into_os_string();
+        beside.push(".tmp");
+        std::fs::create_dir(&beside).expect("the name is free");
+        ask(&mut admin, &e.server_line(1, "observer"), "");
+        let deadline = Instant::now() + PATIENCE;
+        while e.process_ended(who).is_none() {
+            assert!(Instant::now() < deadline, "member {who} goes on");
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!logs_say(&e, who, "observer"), "member {who} has logged it");
+        assert!(e.member(who).log().contains("a reconfiguration cannot be kept"));
+        if who == 1 {
+            e.wait_until("the others have it", |e| [2, 3].iter().all(|id| logs_say(e, *id, "observer")));
+        }
+        std::fs::remove_dir(&beside).expect("an empty folder");
+        e.start_as_it_is(who);
+        e.wait_until_all_serve();
+        all_go_by_one(&mut e);
+    }
+}
+
+/// Whether the text is in a log of the member.
+fn logs_say(e: &Ensemble, id: u64, text: &str) -> bool {
+    let dir = e.member(id).data_dir().join("version-2");
+    let files = std::fs::read_dir(&dir).expect("a readable folder").map(|file| file.expect("a file").path());
+    let mut logs =
+        files.filter(|file| file.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"log.")));
+    logs.any(|log| {
+        let bytes = std::fs::read(&log).expect("a readable log");
+        bytes.windows(text.len()).any(|found| found == text.as_bytes())
+    })
 }
 
 #[test]
