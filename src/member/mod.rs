@@ -421,6 +421,7 @@ impl Turn<'_> {
 
     fn durable(&mut self, zxid: Zxid) {
         self.me.durable = self.me.durable.max(zxid);
+        self.me.history.force(zxid);
         self.pipe(pipeline::Input::Durable(zxid));
         self.learn_any(LearnerInput::Durable(zxid));
     }

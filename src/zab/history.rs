@@ -27,18 +27,24 @@ pub struct History {
     outstanding: VecDeque<Logged>,
     /// The last committed txn, also when it is not kept.
     last_committed: Zxid,
+    /// The txn before the oldest that is kept.
+    base: Zxid,
+    /// Everything up to this is in the log of this member.
+    forced: Zxid,
     count_max: usize,
     bytes: usize,
 }
 
 impl History {
-    /// Nothing but the knowledge that everything up to `last` is committed. At most `count_max` committed txns are
-    /// kept (`commitLogCount`).
+    /// Nothing but the knowledge that everything up to `last` is committed and in the log. At most `count_max` committed
+    /// txns are kept (`commitLogCount`), and those that are not in the log yet.
     pub fn new(last: Zxid, count_max: usize) -> Self {
         Self {
             committed: VecDeque::new(),
             outstanding: VecDeque::new(),
             last_committed: last,
+            base: last,
+            forced: last,
             count_max,
             bytes: 0,
         }
@@ -63,15 +69,29 @@ impl History {
             self.bytes += txn.entry.len();
             self.committed.push_back(txn);
         }
-        while self.committed.len() > self.count_max || (self.bytes > BYTES_MAX && self.committed.len() > 1) {
-            let Some(dropped) = self.committed.pop_front() else { break };
+        // Others may have committed what the log here has not taken yet. It is needed until then: what is no longer
+        // kept has to come from the log.
+        while (self.committed.len() > self.count_max || (self.bytes > BYTES_MAX && self.committed.len() > 1))
+            && let Some(dropped) = self.committed.pop_front_if(|oldest| oldest.zxid <= self.forced)
+        {
             self.bytes -= dropped.entry.len();
+            self.base = dropped.zxid;
         }
+    }
+
+    /// Everything up to `zxid` is in the log of this member.
+    pub fn force(&mut self, zxid: Zxid) {
+        self.forced = self.forced.max(zxid);
     }
 
     /// The oldest committed txn kept; [`last_committed`](Self::last_committed) when none is.
     pub fn min(&self) -> Zxid {
         self.committed.front().map_or(self.last_committed, |t| t.zxid)
+    }
+
+    /// The txn before the oldest committed one that is kept. The log has everything up to it.
+    pub fn base(&self) -> Zxid {
+        self.base
     }
 
     /// The last committed txn.
@@ -113,11 +133,26 @@ mod tests {
         let mut h = History::new(Zxid(7), 3);
         assert_eq!((h.min(), h.last_committed(), h.last()), (Zxid(7), Zxid(7), Zxid(7)));
         (8..=12).for_each(|z| h.propose(txn(z)));
+        h.force(Zxid(12));
         h.commit(Zxid(11));
-        assert_eq!((h.min(), h.last_committed(), h.last()), (Zxid(9), Zxid(11), Zxid(12)));
+        assert_eq!((h.base(), h.min(), h.last_committed(), h.last()), (Zxid(8), Zxid(9), Zxid(11), Zxid(12)));
         assert_eq!(h.committed_after(Zxid(9)).map(|t| t.zxid.0).collect::<Vec<_>>(), [10, 11]);
         assert_eq!(h.outstanding().map(|t| t.zxid.0).collect::<Vec<_>>(), [12]);
         h.reset(Zxid(20));
         assert_eq!((h.min(), h.last()), (Zxid(20), Zxid(20)));
+    }
+
+    /// Found by simulation: a leader whose disk was slow forgot txns that its followers had committed before they were in
+    /// its own log, and then a learner was to get them from there.
+    #[test]
+    fn what_is_not_in_the_log_yet_is_kept() {
+        let mut h = History::new(Zxid(7), 3);
+        (8..=14).for_each(|z| h.propose(txn(z)));
+        h.force(Zxid(8));
+        h.commit(Zxid(13));
+        assert_eq!((h.base(), h.min(), h.committed().len()), (Zxid(8), Zxid(9), 5));
+        h.force(Zxid(14));
+        h.commit(Zxid(14));
+        assert_eq!((h.base(), h.min(), h.committed().len()), (Zxid(11), Zxid(12), 3));
     }
 }

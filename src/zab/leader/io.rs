@@ -131,8 +131,7 @@ pub enum LeaderOutput {
         bytes: Bytes,
     },
     /// Send PROPOSAL and COMMIT of every txn in the log files after `after` and up to `through`, in its place among
-    /// what is sent to the link. All of them are committed; `through` need not be forced here yet when the output
-    /// comes, so whoever reads the files has to wait until it is.
+    /// what is sent to the link. All of them are committed and in the files.
     SendLog {
         /// To whom.
         link: LinkId,

@@ -117,7 +117,8 @@ pub(in crate::zab) fn plan(history: &History, peer: Zxid, force_snapshot: bool, 
             First::Diff(_) => peer,
             First::Trunc(at) => at,
         };
-        Plan::Stream { first, log: Some((from, min)), after: min }
+        let base = history.base();
+        Plan::Stream { first, log: (from < base).then_some((from, base)), after: from.max(base) }
     }
 }
 
@@ -132,6 +133,7 @@ mod tests {
         let mut h = History::new(z(1, 0), 7);
         let all = (1..=9).filter(|c| *c != 8).map(|c| z(1, c)).chain((1..=5).map(|c| z(2, c)));
         all.for_each(|zxid| h.propose(Logged { zxid, entry: Bytes::from_static(b"txn") }));
+        h.force(z(2, 4));
         h.commit(z(2, 5));
         h.propose(Logged { zxid: z(2, 6), entry: Bytes::from_static(b"outstanding") });
         assert_eq!((h.min(), h.last_committed(), h.last()), (z(1, 7), z(2, 5), z(2, 6)));
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn every_learner_is_brought_up_to_date_as_upstream_would() {
         let max = z(2, 5);
-        let from_log = |first, from| Plan::Stream { first, log: Some((from, z(1, 7))), after: z(1, 7) };
+        let from_log = |first, from| Plan::Stream { first, log: Some((from, z(1, 6))), after: z(1, 6) };
         let table = [
             ("it has everything committed", z(2, 5), ASK, diff(max, z(2, 5))),
             ("it has what is only proposed", z(2, 6), ASK, trunc(max, max)),
@@ -183,6 +185,7 @@ mod tests {
                 reach(z(1, 2)),
                 from_log(First::Trunc(z(1, 2)), z(1, 2)),
             ),
+            ("the oldest that is kept is the next", z(1, 6), reach(z(1, 6)), diff(max, z(1, 6))),
             ("it begins an epoch long ago", z(1, 0), reach(z(1, 0)), from_log(First::Diff(max), z(1, 0))),
             ("files know only another epoch", z(1, 3), reach(z(0, 2)), Plan::Snap),
             ("files answer nonsense", z(1, 3), reach(z(1, 4)), Plan::Snap),

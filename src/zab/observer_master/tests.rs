@@ -29,6 +29,7 @@ impl World {
     /// With txns 2:1 to 2:5, of which the history keeps three.
     fn new(with: impl FnOnce(&mut ObserverMasterConfig)) -> Self {
         let mut history = History::new(Zxid(1 << 32 | 9), 3);
+        history.force(Zxid(i64::MAX));
         (1..=5).for_each(|n| history.propose(txn(z(n))));
         history.commit(z(5));
         let mut config = ObserverMasterConfig {

@@ -32,6 +32,7 @@ impl Disk {
     /// A member that had these txns when it was started.
     fn with(current: u32, zxids: &[Zxid]) -> Self {
         let mut history = History::new(Zxid::ZERO, 8);
+        history.force(Zxid(i64::MAX));
         let log: Vec<_> = zxids.iter().map(|z| txn(*z)).collect();
         log.iter().for_each(|t| history.propose(t.clone()));
         history.commit(Zxid(i64::MAX));
