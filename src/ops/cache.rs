@@ -71,14 +71,6 @@ impl ResponseCache {
         self.bytes
     }
 
-    /// Forgets all lists. To be called when the tree is replaced by another.
-    pub fn clear(&mut self) {
-        self.index.clear();
-        self.ring.clear();
-        self.bytes = 0;
-        self.hand = 0;
-    }
-
     /// The list with this key.
     pub(super) fn list(&mut self, key: &ChildrenKey) -> Option<&[u8]> {
         match self.index.get(key) {

@@ -41,10 +41,16 @@ pub use snapshot::{SnapshotBusy, SnapshotNode, SnapshotRemains, SnapshotWalk, St
 use crate::types::{Acl, AclList, Id, Owner, OwnerRules, Perms, SessionId, Stat, StatPersisted, Zxid};
 use foldhash::quality::FixedState;
 use slab::{NONE, OWNED, ROOT, Slab, ZOMBIE};
-use std::hash::{BuildHasher, Hasher};
+use std::{
+    hash::{BuildHasher, Hasher},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 /// `/zookeeper/config`.
 pub const CONFIG_PATH: &str = "/zookeeper/config";
+
+/// Trees made so far in this process.
+static TREES: AtomicU32 = AtomicU32::new(0);
 
 /// How a tree is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +65,8 @@ pub struct TreeOptions {
 
 /// The tree.
 pub struct Tree {
+    /// Which of the trees of this process it is: the numbers of its znodes mean nothing in another one.
+    number: u32,
     options: TreeOptions,
     hasher: FixedState,
     slab: Slab,
@@ -93,6 +101,7 @@ impl Tree {
     /// Only `/`.
     fn bare(options: TreeOptions) -> Self {
         let mut tree = Self {
+            number: TREES.fetch_add(1, Ordering::Relaxed),
             options,
             hasher: FixedState::with_seed(options.hash_seed),
             slab: Slab::default(),

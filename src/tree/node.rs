@@ -17,6 +17,8 @@ pub struct NodeId {
 /// Changes whenever the children of a znode change: the key of a cached children list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChildrenKey {
+    // Another tree may take this one's place, and its znodes have the numbers of others.
+    tree: u32,
     node: NodeId,
     pzxid: i64,
     cversion: i32,
@@ -41,6 +43,7 @@ impl<'a> Node<'a> {
     /// Key of its children list.
     pub fn children_key(&self) -> ChildrenKey {
         ChildrenKey {
+            tree: self.tree.number,
             node: self.id(),
             pzxid: self.slot.pzxid,
             cversion: self.slot.cversion,

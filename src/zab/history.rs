@@ -72,7 +72,8 @@ impl History {
         // Others may have committed what the log here has not taken yet. It is needed until then: what is no longer
         // kept has to come from the log.
         while (self.committed.len() > self.count_max || (self.bytes > BYTES_MAX && self.committed.len() > 1))
-            && let Some(dropped) = self.committed.pop_front_if(|oldest| oldest.zxid <= self.forced)
+            && self.committed.front().is_some_and(|oldest| oldest.zxid <= self.forced)
+            && let Some(dropped) = self.committed.pop_front()
         {
             self.bytes -= dropped.entry.len();
             self.base = dropped.zxid;

@@ -21,6 +21,7 @@ mod watcher;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -345,19 +346,23 @@ impl Load {
         mayflies: u64,
     ) -> Result<Report, String> {
         let shared = &self.shared;
-        // All the sessions, so that none expires while the trees are compared.
-        let touched = |sessions: &mut [Session]| {
-            let mut rng = StdRng::seed_from_u64(2);
-            for session in sessions {
-                if session.ping().is_err() {
-                    session.come_back(&mut rng, |_, _| Ok(()))?;
+        touch(sessions)?;
+        // The larger the trees, the longer they take to be compared, and no session may expire meanwhile.
+        let (converged, touched) = thread::scope(|scope| {
+            let (compared, still_comparing) = mpsc::channel::<()>();
+            let sessions = &mut *sessions;
+            let keeper = scope.spawn(move || {
+                while still_comparing.recv_timeout(TOUCH_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    touch(sessions)?;
                 }
-            }
-            Ok::<_, String>(())
-        };
-        touched(sessions)?;
-        let (state, digests_compared) =
-            converge::converge(&shared.servers.addrs, self.same_config, self.strict_digests)?;
+                Ok::<_, String>(())
+            });
+            let converged = converge::converge(&shared.servers.addrs, self.same_config, self.strict_digests);
+            drop(compared);
+            (converged, keeper.join().expect("nothing panics there"))
+        });
+        touched?;
+        let (state, digests_compared) = converged?;
         let living: Vec<i64> = sessions.iter().map(Session::id).collect();
         for (owner, paths) in &state.ephemerals {
             let ours = paths.iter().any(|path| path.starts_with(&format!("{}/", shared.root)));
@@ -375,7 +380,7 @@ impl Load {
                 return Err(format!("{path} is {value}, though {acknowledged} was acknowledged"));
             }
         }
-        touched(sessions)?;
+        touch(sessions)?;
         let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         Ok(Report {
             acknowledged: count(&shared.acknowledged),
@@ -391,6 +396,20 @@ impl Load {
             nodes: state.nodes.len(),
         })
     }
+}
+
+/// Much less than the sessions' timeout.
+const TOUCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Lets every session live on.
+fn touch(sessions: &mut [Session]) -> Result<(), String> {
+    let mut rng = StdRng::seed_from_u64(2);
+    for session in sessions {
+        if session.ping().is_err() {
+            session.come_back(&mut rng, |_, _| Ok(()))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Load {

@@ -17,6 +17,9 @@ pub const MIXED: [Arm; 3] = [Arm::Quoll, Arm::Java, Arm::Quoll];
 /// Voters of the one kind.
 pub const QUOLL: [Arm; 3] = [Arm::Quoll; 3];
 
+/// What so many rounds made is there while the next one runs.
+const ROUNDS_KEPT: u32 = 5;
+
 /// One test's run.
 pub struct Run {
     pub seed: u64,
@@ -54,6 +57,10 @@ impl Run {
         loop {
             let report = self.round(ensemble, &mut faults);
             println!("round {} after {:?}: {report:?}", self.round, begun.elapsed());
+            // A long run compares what the last rounds left again and again, but not all of it.
+            if let Some(old) = self.round.checked_sub(ROUNDS_KEPT).filter(|old| *old > 0) {
+                remove_tree(ensemble.addrs()[0], &format!("/r{old}"));
+            }
             if self.seconds.is_none_or(|s| begun.elapsed() >= Duration::from_secs(s)) {
                 return;
             }
@@ -118,6 +125,29 @@ pub fn voters(kinds: &[Arm]) -> EnsembleBuilder {
             Ensemble::of(&kinds)
         }
     }
+}
+
+/// Deletes a node and everything below it.
+fn remove_tree(addr: SocketAddr, root: &str) {
+    let mut zk = Client::connect(addr, 30_000).expect("the member serves");
+    let mut paths = vec![root.to_owned()];
+    let mut looked = 0;
+    while looked < paths.len() {
+        let parent = paths[looked].clone();
+        let names = zk.children(&parent).expect("the member answers").expect("nobody else deletes it");
+        paths.extend(names.iter().map(|name| format!("{parent}/{name}")));
+        looked += 1;
+    }
+    paths.reverse();
+    for some in paths.chunks(100) {
+        for path in some {
+            zk.send(op::DELETE, &Enc::new().str(path).int(-1).0).expect("the member reads");
+        }
+        for path in some {
+            assert_eq!(zk.recv().expect("the member answers").err, 0, "delete of {path}");
+        }
+    }
+    zk.close().expect("the member answers");
 }
 
 /// Makes a node and sets it, so that there are `count` writes by one session.
