@@ -4,10 +4,13 @@
 //! which knows the ports of both, finds it there.
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
+use compat_tests::build_folder::lock;
 use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
+use compat_tests::ensemble::proxy::SyncKind;
+use compat_tests::load::converge::converge;
 use compat_tests::ports::Ports;
-use compat_tests::raw::{Acl, Client, flag, session_passwd};
+use compat_tests::raw::{Acl, Client, Enc, flag, op, session_passwd};
 
 #[test]
 fn a_java_observer_behind_a_quoll_follower() {
@@ -24,10 +27,99 @@ fn a_quoll_observer_behind_a_quoll_follower() {
     observe(Quoll, Quoll);
 }
 
-fn observe(voters: Arm, observer: Arm) {
+/// Each kind of follower with each kind of observer behind it. Upstream with itself is upstream's business.
+const PAIRS: [(Arm, Arm); 3] = [(Java, Quoll), (Quoll, Java), (Quoll, Quoll)];
+
+#[test]
+fn an_observer_behind_a_follower_gets_the_difference_or_a_snapshot() {
+    for (voters, observer) in PAIRS {
+        // -1: log files are not used.
+        comes_back(voters, observer, "-1", &[(50, SyncKind::Diff), (800, SyncKind::Snap)]);
+    }
+}
+
+#[test]
+fn an_observer_behind_a_follower_gets_the_difference_from_files_when_that_is_allowed() {
+    for (voters, observer) in PAIRS {
+        // However large the files are.
+        comes_back(voters, observer, if voters == Java { "1000" } else { "0" }, &[(800, SyncKind::Diff)]);
+    }
+}
+
+/// An observer is away for some writes and comes back to a follower, several times.
+fn comes_back(voters: Arm, observer: Arm, size_factor: &str, absences: &[(u32, SyncKind)]) {
+    let _alone = lock("ensemble-tests");
     let ports = Ports::reserve();
-    let mut ensemble =
-        Ensemble::of(&[voters; 2]).observer(observer).key("observerMasterPort", ports.port(0)).build();
+    let mut e = Ensemble::of(&[voters; 2])
+        .observer(observer)
+        .proxied()
+        .master_port(ports.port(0))
+        // This many are kept in memory; upstream takes no fewer.
+        .property("zookeeper.commitLogCount", 500)
+        .property("zookeeper.snapshotSizeFactor", size_factor)
+        .build();
+    for id in [1, 2] {
+        e.start(id);
+    }
+    e.wait_until("the second one leads", |e| {
+        (e.member(1).mode(), e.member(2).mode()) == (Some(Mode::Follower), Some(Mode::Leader))
+    });
+    write(&e, "/before", 10);
+    e.start(3);
+    e.wait_until("the observer serves", |e| e.member(3).mode() == Some(Mode::Observer));
+    for (n, &(writes, expected)) in absences.iter().enumerate() {
+        if n % 2 == 0 {
+            e.stop(3);
+        } else {
+            e.kill(3);
+        }
+        write(&e, &format!("/absence-{n}"), writes);
+        e.network().take_syncs();
+        e.start(3);
+        e.wait_until("the observer serves again", |e| e.member(3).mode() == Some(Mode::Observer));
+        let syncs = e.network().take_syncs();
+        let [sync] = syncs[..] else { panic!("{syncs:?}") };
+        // 0 stands for whoever has the port for observers.
+        assert_eq!(
+            (sync.leader, sync.learner, sync.kind),
+            (0, 3, expected),
+            "{writes} missed, {observer} behind {voters}"
+        );
+        same_everywhere(&e);
+    }
+    // What it learned is on its disk: alone it would serve nobody, so all begin anew.
+    for id in e.ids() {
+        e.kill(id);
+    }
+    for id in e.ids() {
+        e.start(id);
+    }
+    e.wait_until("the observer serves at last", |e| e.member(3).mode() == Some(Mode::Observer));
+    same_everywhere(&e);
+}
+
+fn same_everywhere(e: &Ensemble) {
+    converge(&e.addrs(), false, false).unwrap_or_else(|what| panic!("{what}"));
+}
+
+/// Makes a node at the leader and sets it, so that there are `count` writes by one session.
+fn write(e: &Ensemble, path: &str, count: u32) {
+    let mut zk = Client::connect(e.member(2).addr(), 30_000).expect("the member serves");
+    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the member answers").expect("the node is new");
+    for n in 1..count {
+        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
+        zk.send(op::SET_DATA, &body.0).expect("the member reads");
+    }
+    for _ in 1..count {
+        assert_eq!(zk.recv().expect("the member answers").err, 0);
+    }
+    zk.close().expect("the member answers");
+}
+
+fn observe(voters: Arm, observer: Arm) {
+    let _alone = lock("ensemble-tests");
+    let ports = Ports::reserve();
+    let mut ensemble = Ensemble::of(&[voters; 2]).observer(observer).master_port(ports.port(0)).build();
     ensemble.start(1);
     ensemble.start(2);
     ensemble.wait_until("the second one leads", |e| {

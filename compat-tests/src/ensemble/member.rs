@@ -42,6 +42,8 @@ pub struct Member {
     pub observer: bool,
     /// Where clients connect.
     pub client_port: u16,
+    /// Its address for the other members.
+    pub host: String,
     /// Its own ports for the other members.
     pub peer_ports: PeerPorts,
     pub(super) dir: PathBuf,

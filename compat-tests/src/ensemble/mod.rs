@@ -1,6 +1,6 @@
 //! Ensembles of real processes: each member is the upstream server or Quoll, and may become the other one.
 //!
-//! Invariants: servers listen on 127.0.0.1 only; a member keeps its ports, its folder and its log over all its
+//! Invariants: servers listen on 127.0.0.1 only, or on other addresses of the loopback when they are asked to have one each; a member keeps its ports, its folder and its log over all its
 //! starts; everything is killed with the [`Ensemble`]; when the test panics, folders and logs are kept and the
 //! message says where.
 //!
@@ -35,6 +35,8 @@ pub struct EnsembleBuilder {
     keys: Vec<(String, String)>,
     properties: Vec<(String, String)>,
     proxied: bool,
+    own_hosts: bool,
+    master_port: Option<u16>,
     small_disk: Option<(Id, u32)>,
 }
 
@@ -65,6 +67,19 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Each member has an address of its own for its peers, 127.0.0.N, so that all can have the same port.
+    pub fn own_hosts(mut self) -> EnsembleBuilder {
+        self.own_hosts = true;
+        self
+    }
+
+    /// Followers have this port for observers, and observers go there. When the ensemble is `proxied`, how they are
+    /// brought up to date is seen; the members share one address then, so that one follower has the port.
+    pub fn master_port(mut self, port: u16) -> EnsembleBuilder {
+        self.master_port = Some(port);
+        self
+    }
+
     /// Gives one member a disk of its own with that much room.
     pub fn small_disk(mut self, id: Id, size_kib: u32) -> EnsembleBuilder {
         self.small_disk = Some((id, size_kib));
@@ -89,6 +104,7 @@ impl EnsembleBuilder {
                     arm,
                     observer,
                     client_port: port(3 * n),
+                    host: if self.own_hosts { format!("127.0.0.{id}") } else { "127.0.0.1".to_owned() },
                     peer_ports: PeerPorts { quorum: port(3 * n + 1), election: port(3 * n + 2) },
                     disk: self.small_disk.filter(|(of, _)| *of == id).map(|(_, size_kib)| {
                         member::create_dir(&dir.join("data"));
@@ -104,7 +120,15 @@ impl EnsembleBuilder {
         let network = self
             .proxied
             .then(|| Network::new(&members.iter().map(|(id, member)| (*id, member.peer_ports)).collect()));
+        let master_ports = self.master_port.map(|port| {
+            let of = |member: &Member| match &network {
+                Some(network) if member.observer => network.front_of_masters(member.id, port),
+                _ => port,
+            };
+            members.iter().map(|(id, member)| (*id, of(member))).collect()
+        });
         Ensemble {
+            master_ports: master_ports.unwrap_or_default(),
             members,
             network,
             keys: self.keys,
@@ -132,6 +156,8 @@ pub struct Ensemble {
     members: BTreeMap<Id, Member>,
     /// What lies between the members, if the ensemble was asked to be `proxied`.
     network: Option<Network>,
+    /// The `observerMasterPort` of each member.
+    master_ports: BTreeMap<Id, u16>,
     keys: Vec<(String, String)>,
     properties: Vec<(String, String)>,
     scratch: Option<TempDir>,
@@ -163,6 +189,8 @@ impl Ensemble {
             keys: owned(&keys),
             properties: owned(&properties),
             proxied: false,
+            own_hosts: false,
+            master_port: None,
             small_disk: None,
         }
     }
@@ -234,8 +262,12 @@ impl Ensemble {
             }
         }
         text.push_str("reconfigEnabled=true\nstandaloneEnabled=false\n");
+        if let Some(port) = self.master_ports.get(&id) {
+            text.push_str(&format!("observerMasterPort={port}\n"));
+        }
         for other in known {
-            text.push_str(&self.server_line(*other, "participant"));
+            let role = if self.members[other].observer { "observer" } else { "participant" };
+            text.push_str(&self.server_line(*other, role));
             text.push('\n');
         }
         let properties = self.properties.clone();
@@ -258,7 +290,7 @@ impl Ensemble {
     pub fn server_line(&self, id: Id, role: &str) -> String {
         let m = &self.members[&id];
         let PeerPorts { quorum, election } = m.peer_ports;
-        format!("server.{id}=127.0.0.1:{quorum}:{election}:{role};127.0.0.1:{}", m.client_port)
+        format!("server.{id}={}:{quorum}:{election}:{role};127.0.0.1:{}", m.host, m.client_port)
     }
 
     /// Stops a member by SIGTERM and waits for its end.
@@ -420,6 +452,9 @@ impl Ensemble {
         if me.observer {
             text.push_str("peerType=observer\n");
         }
+        if let Some(port) = self.master_ports.get(&id) {
+            text.push_str(&format!("observerMasterPort={port}\n"));
+        }
         for other in self.members.values() {
             let ports = match &self.network {
                 Some(network) if other.id != id => network.ports(id, other.id),
@@ -427,8 +462,8 @@ impl Ensemble {
             };
             let role = if other.observer { ":observer" } else { "" };
             text.push_str(&format!(
-                "server.{}=127.0.0.1:{}:{}{role}\n",
-                other.id, ports.quorum, ports.election
+                "server.{}={}:{}:{}{role}\n",
+                other.id, other.host, ports.quorum, ports.election
             ));
         }
         text

@@ -56,6 +56,8 @@ pub enum SyncKind {
 /// The proxies of all ordered pairs of members. Dropped, all their connections are closed.
 pub struct Network {
     ports: BTreeMap<(Id, Id), PeerPorts>,
+    /// Of [`Network::front_of_masters`].
+    fronts: Mutex<Vec<u16>>,
     wires: Arc<Wires>,
 }
 
@@ -98,12 +100,26 @@ impl Network {
             let wire = Wire { from, to, wires: wires.clone(), target, back: election.then_some(back) };
             thread::spawn(move || wire.accept(&listener));
         }
-        Network { ports, wires }
+        Network { ports, fronts: Mutex::default(), wires }
     }
 
     /// The ports by which `from` reaches `to`.
     pub fn ports(&self, from: Id, to: Id) -> PeerPorts {
         self.ports[&(from, to)]
+    }
+
+    /// A port by which an observer reaches whichever member has `port`, its `observerMasterPort`, open. In what
+    /// [`take_syncs`](Self::take_syncs) answers, that one is 0.
+    ///
+    /// # Panics
+    /// When no port can be bound.
+    pub fn front_of_masters(&self, observer: Id, port: u16) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("some port is free");
+        let front = listener.local_addr().expect("a bound listener has an address").port();
+        let wire = Wire { from: observer, to: 0, wires: self.wires.clone(), target: port, back: None };
+        thread::spawn(move || wire.accept(&listener));
+        self.fronts.lock().expect("nobody panics").push(front);
+        front
     }
 
     /// Cuts one direction.
@@ -137,10 +153,9 @@ impl Drop for Network {
         self.wires.over.store(true, Ordering::SeqCst);
         self.wires.changed.notify_all();
         // Wakes the accepting threads.
-        for ports in self.ports.values() {
-            for port in [ports.quorum, ports.election] {
-                let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
-            }
+        let fronts = self.fronts.lock().map(|fronts| fronts.clone()).unwrap_or_default();
+        for port in self.ports.values().flat_map(|ports| [ports.quorum, ports.election]).chain(fronts) {
+            let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
         }
     }
 }
