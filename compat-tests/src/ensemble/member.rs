@@ -5,12 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::arm::Arm;
 use crate::ensemble::disk::SmallDisk;
+use crate::ensemble::names::Names;
 use crate::ensemble::proxy::{Id, PeerPorts};
 use crate::process::Process;
 use crate::server::{four_letter_word_within, last_lines};
@@ -50,6 +52,8 @@ pub struct Member {
     pub(super) process: Option<Process>,
     /// Where its data lies when its disk is small.
     pub(super) disk: Option<SmallDisk>,
+    /// What the members' names stand for, if they have any.
+    pub(super) names: Option<Arc<Names>>,
     pub(super) suspended: bool,
 }
 
@@ -141,9 +145,11 @@ impl Member {
             Arm::Java => upstream::small_command(&path, properties),
             Arm::Quoll => quoll::command(&path, properties),
         };
-        let command = match &self.disk {
-            Some(disk) => disk.inside(&command),
-            None => command,
+        let command = match (&self.disk, &self.names) {
+            (Some(_), Some(_)) => panic!("a member has a small disk or a name"),
+            (Some(disk), None) => disk.inside(&command),
+            (None, Some(names)) => names.inside(&command),
+            (None, None) => command,
         };
         let log = File::options()
             .create(true)

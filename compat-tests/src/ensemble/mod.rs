@@ -8,10 +8,12 @@
 
 pub mod disk;
 pub mod member;
+pub mod names;
 pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ use crate::ports::Ports;
 use crate::state::SUPER_DIGEST;
 use disk::SmallDisk;
 use member::{Member, Mode};
+use names::Names;
 use proxy::{Id, Network, PeerPorts};
 
 /// How long an ensemble may take to come to a state that it must come to.
@@ -36,6 +39,7 @@ pub struct EnsembleBuilder {
     properties: Vec<(String, String)>,
     proxied: bool,
     own_hosts: bool,
+    named: bool,
     master_port: Option<u16>,
     small_disk: Option<(Id, u32)>,
 }
@@ -73,6 +77,12 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Members know each other by names, which [`Ensemble::move_host`] gives another address.
+    pub fn named(mut self) -> EnsembleBuilder {
+        self.named = true;
+        self
+    }
+
     /// Followers have this port for observers, and observers go there. When the ensemble is `proxied`, how they are
     /// brought up to date is seen; the members share one address then, so that one follower has the port.
     pub fn master_port(mut self, port: u16) -> EnsembleBuilder {
@@ -94,6 +104,8 @@ impl EnsembleBuilder {
             .unwrap_or_else(|e| panic!("cannot create a temporary folder: {e}"));
         let ports = Ports::reserve_blocks((self.members.len() * 3).div_ceil(10) as u16);
         let port = |n: usize| ports.port(n as u16);
+        let ids = 1..=self.members.len() as Id;
+        let names = self.named.then(|| Arc::new(Names::new(scratch.path(), ids)));
         let members: BTreeMap<Id, Member> = (0..)
             .zip(&self.members)
             .map(|(n, &(arm, observer))| {
@@ -104,7 +116,12 @@ impl EnsembleBuilder {
                     arm,
                     observer,
                     client_port: port(3 * n),
-                    host: if self.own_hosts { format!("127.0.0.{id}") } else { "127.0.0.1".to_owned() },
+                    host: match (&names, self.own_hosts) {
+                        (Some(_), _) => Names::of(id),
+                        (None, true) => format!("127.0.0.{id}"),
+                        (None, false) => "127.0.0.1".to_owned(),
+                    },
+                    names: names.clone(),
                     peer_ports: PeerPorts { quorum: port(3 * n + 1), election: port(3 * n + 2) },
                     disk: self.small_disk.filter(|(of, _)| *of == id).map(|(_, size_kib)| {
                         member::create_dir(&dir.join("data"));
@@ -190,6 +207,7 @@ impl Ensemble {
             properties: owned(&properties),
             proxied: false,
             own_hosts: false,
+            named: false,
             master_port: None,
             small_disk: None,
         }
@@ -284,6 +302,14 @@ impl Ensemble {
     /// that runs goes on at the old ones until it is told.
     pub fn move_peer_ports(&mut self, id: Id, ports: PeerPorts) {
         self.member_mut(id).peer_ports = ports;
+    }
+
+    /// The name of a member stands for another address. A member that runs stays where it is.
+    ///
+    /// # Panics
+    /// When the members have no names.
+    pub fn move_host(&self, id: Id, address: &str) {
+        self.members[&id].names.as_ref().expect("the members have names").move_to(id, address);
     }
 
     /// A member's line in a configuration, with the port for its clients.

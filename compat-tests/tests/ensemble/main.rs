@@ -8,6 +8,7 @@ mod checks;
 mod crashes;
 mod disks;
 mod migration;
+mod names;
 mod partitions;
 mod pauses;
 mod reconfig;
