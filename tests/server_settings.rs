@@ -83,6 +83,15 @@ fn connections_beyond_the_tokens_are_closed_without_an_answer() {
     assert_eq!(metric(&server, "zk_connection_rejected"), 1);
 }
 
+#[test]
+fn memory_comes_in_small_pages_so_that_idle_sessions_take_no_more_than_they_need() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let huge = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert_eq!(huge.expect("Linux 5.0 or later tells THP_enabled").trim(), "0");
+}
+
 /// Writes sent without waiting are all answered, in order.
 fn pipelined_writes_are_answered(server: &Server, n: i32) {
     let mut client = server.connect();

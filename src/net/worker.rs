@@ -18,14 +18,14 @@ use crate::{
     frame::{self, LENGTH_LEN, Split},
     ops::{CacheStats, ResponseCache},
     pipeline::{Delivery, Input, Then, WorkerDeliveries},
-    types::{ConnId, OpCode, SessionId},
+    types::{ConnId, Id, OpCode, SessionId},
 };
 use hashbrown::HashMap;
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     task::{Poll, Waker},
@@ -115,6 +115,7 @@ pub(super) struct Worker {
     pub metrics: Arc<Shard>,
     conns: RefCell<HashMap<u32, Rc<Conn>>>,
     next_serial: Cell<u32>,
+    last_ids: RefCell<Option<(IpAddr, Arc<[Id]>)>>,
     reading: Cell<bool>,
     read_buffer: Cell<Vec<u8>>,
     spare_mail: RefCell<WorkerDeliveries>,
@@ -169,6 +170,7 @@ impl Worker {
             metrics,
             conns: RefCell::default(),
             next_serial: Cell::new(1),
+            last_ids: RefCell::default(),
             reading: Cell::new(true),
             read_buffer: Cell::new(vec![0; READ_BUFFER_LEN]),
             spare_mail: RefCell::default(),
@@ -316,12 +318,26 @@ impl Worker {
         self.next_serial.set(serial.wrapping_add(1));
         let id = ConnId { worker: self.index, serial };
         let (read, write) = stream.into_split();
-        let ids = Arc::from([auth::peer_id(peer.ip())]);
+        let ids = self.ids_of(peer.ip());
         let conn = Rc::new(Conn::new(id, peer, super::clock::wall_ms(), ids, write));
         self.conns.borrow_mut().insert(serial, conn.clone());
         let now_ms = self.shared.clock.mono_ms();
         self.timers.add(Timer::Sessionless(serial), now_ms + self.shared.settings.sessionless_timeout_ms);
         tokio::task::spawn_local(ConnTask::new(self.clone(), conn, read));
+    }
+
+    /// Who a client from this address is before it says more. Connections often come from one host in a row, and share
+    /// it then.
+    fn ids_of(&self, address: IpAddr) -> Arc<[Id]> {
+        let mut last = self.last_ids.borrow_mut();
+        match &*last {
+            Some((known, ids)) if *known == address => ids.clone(),
+            _ => {
+                let ids: Arc<[Id]> = Arc::from([auth::peer_id(address)]);
+                *last = Some((address, ids.clone()));
+                ids
+            }
+        }
     }
 
     /// Clears up after a connection.

@@ -1,5 +1,8 @@
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::warn;
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    thread::disable_transparent_huge_pages,
+};
+use tracing::{debug, warn};
 
 /// Files that are open besides connections: logs, snapshots, runtimes, standard streams.
 const OWN_FILES: u64 = 64;
@@ -34,4 +37,12 @@ pub(super) fn raise_open_files(connections: u32) {
 pub(super) fn open_files() -> (Option<u64>, Option<u64>) {
     let open = std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64);
     (open, getrlimit(Resource::Nofile).current)
+}
+
+/// Asks the system for pages of ordinary size. With huge ones a buffer that was needed for a moment keeps two megabytes,
+/// and 5,000 idle sessions took 25 MB instead of 7; reads of a large tree were not slower without them.
+pub(super) fn take_small_pages() {
+    if let Err(error) = disable_transparent_huge_pages(true) {
+        debug!("huge pages stay as the system has them: {error}");
+    }
 }

@@ -76,6 +76,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// When it cannot start. Once it serves, failures that end it end the process, with a message.
 pub fn run(mut config: ServerConfig, ensemble: Option<EnsembleConfig>) -> Result<(), NodeError> {
     fatal::abort_on_panic();
+    limits::take_small_pages();
     limits::raise_open_files(config.connection.total_max);
     let address = config.connection.client_address.clone().ok_or(NodeError::NoClientPort)?;
     if let (Some(ensemble), Some(file)) = (&ensemble, &config.config_file)

@@ -98,6 +98,11 @@ impl Server {
         client
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The answer to a four-letter word.
     pub fn word(&self, word: &[u8]) -> String {
         let mut client = self.dial();
