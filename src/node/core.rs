@@ -17,6 +17,9 @@ use tracing::{error, warn};
 /// Txns applied in one exclusive section of the tree: longer ones would make reads wait, shorter ones cost more.
 const SECTION_TXNS_MAX: usize = 128;
 
+/// Places of deleted znodes given back in one exclusive section.
+const SECTION_PLACES_MAX: usize = 128;
+
 /// How long a member that stops waits for what its quorum has not acknowledged yet.
 const STOP_MS: i64 = 500;
 
@@ -55,6 +58,8 @@ impl Core {
         let mut messages = Vec::new();
         self.next_tick_ms = shared.clock.mono_ms() + self.tick_ms;
         let mut stopping_since = None;
+        // Whether the tree has places to give back.
+        let mut remains = false;
         loop {
             if let Some(since_ms) = stopping_since
                 && (self.member.pipeline().in_flight() == 0 && !self.member.has_ready()
@@ -62,7 +67,7 @@ impl Core {
             {
                 break;
             }
-            if self.member.has_ready() || !self.own.is_empty() {
+            if self.member.has_ready() || !self.own.is_empty() || remains {
                 shared.core.take(&mut messages);
             } else {
                 shared.core.wait(&mut messages, Some(shared.clock.instant(self.wake_at_ms())));
@@ -84,6 +89,9 @@ impl Core {
             self.note_quotas(now.mono_ms);
             self.hand_on(now);
             if self.member.has_ready() {
+                if self.member.pipeline_mut().wants_plan() {
+                    self.member.pipeline_mut().plan(&shared.tree.read());
+                }
                 let mut tree = shared.tree.write();
                 let mut watches = shared.watches.lock();
                 self.member.apply(&mut tree, &mut watches, &mut out, SECTION_TXNS_MAX);
@@ -92,6 +100,7 @@ impl Core {
                 for ((worker, port), woken) in out.workers.iter_mut().zip(&shared.workers).zip(&mut woken) {
                     *woken = !worker.is_empty() && port.mailbox.put(worker);
                 }
+                remains = tree.can_reclaim();
                 drop(tree);
                 for (port, woken) in shared.workers.iter().zip(&woken) {
                     if *woken {
@@ -99,7 +108,11 @@ impl Core {
                     }
                 }
             }
-            if self.snapshot_due && stopping_since.is_none() {
+            if remains {
+                remains = shared.tree.write().reclaim(SECTION_PLACES_MAX);
+            }
+            // It would give back all the rest at once.
+            if self.snapshot_due && stopping_since.is_none() && !remains {
                 self.begin_snapshot();
             }
         }

@@ -1,7 +1,8 @@
 //! What goes out: applied txns, fired watches, answers.
 
 use super::{
-    ConnWatches, Deliveries, InFlight, Origin, Pipeline, Reattach, Request, Then, Waiting, role::Role,
+    ConnWatches, Deliveries, InFlight, Origin, PLANNED_PATHS_MIN, Pipeline, Reattach, Request, Then, Waiting,
+    role::Role,
 };
 use super::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
 use crate::{
@@ -20,6 +21,24 @@ use crate::{
 const XID_PING: i32 = -2;
 
 impl Pipeline {
+    /// Whether the next call of [`apply`](Self::apply) would keep readers out for long without a [`plan`](Self::plan).
+    /// Also gives back what the last one of that kind left.
+    pub fn wants_plan(&mut self) -> bool {
+        if !self.spent.is_empty() {
+            self.spent = Vec::new();
+            self.effects.clear();
+        }
+        let committed = self.committed();
+        self.in_flight.front().is_some_and(|f| f.txn.zxid <= committed && is_long(&f.txn.body))
+    }
+
+    /// Finds out what the next txn will do, which [`wants_plan`](Self::wants_plan) has said to take long. Needs the tree
+    /// as `apply` will find it. What is not planned is applied all the same.
+    pub fn plan(&mut self, tree: &Tree) {
+        self.effects.clear();
+        self.plan = self.in_flight.front().and_then(|f| tree.plan_close(&f.txn, &mut self.effects));
+    }
+
     /// Applies at most `txns_max` committed txns and answers everything that has its turn. Answers whether there is
     /// more. To be called, and `out` to be handed over, while nobody reads the tree: then a notification always
     /// precedes a read that sees the change.
@@ -34,8 +53,12 @@ impl Pipeline {
             self.answer(waiting, tree, watches, out);
         }
         let committed = self.committed();
-        for _ in 0..txns_max {
+        for n in 0..txns_max {
             if self.in_flight.front().is_none_or(|f| f.txn.zxid > committed) {
+                break;
+            }
+            // One that takes long comes first in its section, planned.
+            if n > 0 && self.in_flight.front().is_some_and(|f| is_long(&f.txn.body)) {
                 break;
             }
             let Some(in_flight) = self.in_flight.pop_front() else { break };
@@ -56,8 +79,11 @@ impl Pipeline {
     ) {
         let InFlight { txn, origin, behind } = in_flight;
         let (session, zxid) = (txn.session, txn.zxid);
-        self.effects.clear();
-        let applied = tree.apply(&txn, &mut self.effects);
+        let planned = self.plan.take().and_then(|plan| tree.apply_close(&txn, plan).ok());
+        let applied = planned.unwrap_or_else(|| {
+            self.effects.clear();
+            tree.apply(&txn, &mut self.effects)
+        });
         // The log says that this happened. A tree that has no place for it is not what the log says: stop.
         assert!(
             !applied.results.contains(&OpResult::Err(OpResult::SYSTEM_ERROR)),
@@ -137,6 +163,9 @@ impl Pipeline {
         if let Some(Holder::Conn(conn)) = closed {
             out.push(conn, 0, zxid, Then::Close, |_| {});
         }
+        if is_long(&txn.body) {
+            self.spent.push(txn.body);
+        }
     }
 
     fn answer(&mut self, waiting: Waiting, tree: &Tree, watches: &mut WatchManager, out: &mut Deliveries) {
@@ -211,6 +240,11 @@ fn refused(out: &mut Deliveries, conn: ConnId, read_only: Option<bool>, zxid: Zx
     out.push(conn, 0, zxid, Then::Close, |bytes| {
         write_connect_frame(bytes, 0, SessionId::NONE, &[0; PASSWORD_LEN], read_only);
     });
+}
+
+/// Whether the txn ends a session with many ephemerals.
+fn is_long(body: &TxnBody) -> bool {
+    matches!(body, TxnBody::CloseSession { paths: Some(paths) } if paths.len() >= PLANNED_PATHS_MIN)
 }
 
 /// Whether the leader says that the session of the request is held by another server.

@@ -48,8 +48,8 @@ pub use watches::ConnWatches;
 use crate::{
     ops::{Outstanding, QuotaNote, ResponseCache},
     session::{SessionIds, SessionTracker},
-    tree::Effects,
-    types::{ConnId, ErrorCode, SessionId, Txn, Zxid},
+    tree::{ClosePlan, Effects},
+    types::{ConnId, ErrorCode, SessionId, Txn, TxnBody, Zxid},
 };
 use hashbrown::HashMap;
 use log::LogBuffer;
@@ -66,6 +66,9 @@ pub const QUOTA_NOTES_MAX: usize = 100;
 /// Bounds of the pipeline's own cache of children lists: it serves only reads behind writes.
 const CACHE_LISTS_MAX: usize = 64;
 const CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// The end of a session with so many ephemerals is worth a plan, and an exclusive section of its own.
+const PLANNED_PATHS_MIN: usize = 500;
 
 /// A txn between its check and its application.
 #[derive(Debug)]
@@ -161,6 +164,10 @@ pub struct Pipeline {
     reaper: Reaper,
     cache: ResponseCache,
     effects: Effects,
+    /// What the next txn will do, if that takes long enough.
+    plan: Option<ClosePlan>,
+    /// Paths that were applied. Giving their memory back takes a while, which nobody has to wait for.
+    spent: Vec<TxnBody>,
     quota_notes: Vec<QuotaNote>,
     counts: PipelineCounts,
 }
@@ -192,6 +199,8 @@ impl Pipeline {
             reaper: Reaper::new(config.reaper, now),
             cache: ResponseCache::new(CACHE_LISTS_MAX, CACHE_BYTES_MAX),
             effects: Effects::default(),
+            plan: None,
+            spent: Vec::new(),
             quota_notes: Vec::new(),
             counts: PipelineCounts::default(),
             config,

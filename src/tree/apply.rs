@@ -68,6 +68,7 @@ impl Tree {
     /// Txns whose effects are there already do no harm. The last zxid rises to the txn's and never falls.
     pub fn apply(&mut self, txn: &Txn, effects: &mut Effects) -> Applied {
         self.reclaim_some();
+        self.changes += 1;
         let at = At { session: txn.session, zxid: txn.zxid.0, time_ms: txn.time_ms };
         let mut applied = Applied::default();
         match &txn.body {
@@ -279,6 +280,7 @@ impl Tree {
     /// the digest.
     pub fn set_config(&mut self, data: &[u8], config_version: i64, time_ms: i64) {
         let at = At { session: SessionId::NONE, zxid: config_version, time_ms };
+        self.changes += 1;
         self.add_config_node();
         self.set_data(at, super::CONFIG_PATH, Some(data), -1, &mut Effects::disabled());
     }

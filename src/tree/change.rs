@@ -119,10 +119,16 @@ impl Tree {
         }
         self.acls.release(acl);
         self.slab.at_mut(parent).child_count -= 1;
+        // Children that are gone may be linked here still; they have to be given back before.
+        let has_remains_below = self.slab.at(id).first_child != NONE;
         match self.snapshots.active_mut() {
             Some(active) if active.is_old(id) => {
                 active.bury(id);
                 self.slab.at_mut(id).set(ZOMBIE);
+            }
+            _ if has_remains_below => {
+                self.slab.at_mut(id).set(ZOMBIE);
+                self.snapshots.leave(vec![id]);
             }
             Some(_) => {
                 self.unlink(id);
@@ -199,7 +205,7 @@ pub(super) fn copy_stat(slot: &mut Slot, stat: &StatPersisted) {
 }
 
 /// Length as upstream counts it.
-fn path_units(path: &str) -> i64 {
+pub(super) fn path_units(path: &str) -> i64 {
     let units = if path.is_ascii() { path.len() } else { path.encode_utf16().count() };
     units as i64
 }

@@ -32,6 +32,9 @@ struct Item {
     parent_acl: Option<AclList>,
 }
 
+/// More changes than this give their memory back.
+const ITEMS_KEPT_MAX: usize = 10_000;
+
 /// The changes of one or more txns, in order. Kept by the caller and used again: no allocation per change.
 pub struct Effects {
     enabled: bool,
@@ -57,6 +60,9 @@ impl Effects {
 
     /// Forgets what was recorded.
     pub fn clear(&mut self) {
+        if self.items.len() > ITEMS_KEPT_MAX {
+            (self.text, self.items) = (String::new(), Vec::new());
+        }
         self.text.clear();
         self.items.clear();
     }

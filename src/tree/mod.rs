@@ -17,6 +17,7 @@ mod acl;
 mod apply;
 pub(crate) mod blobs;
 mod change;
+mod close;
 mod digest;
 mod effects;
 pub(crate) mod index;
@@ -31,6 +32,7 @@ mod snapshot;
 mod tests;
 
 pub use apply::{Applied, OpResult};
+pub use close::ClosePlan;
 pub use digest::{DIGEST_VERSION, node_digest};
 pub use effects::{Effect, EffectKind, Effects};
 pub use load::{LoadError, TreeLoader};
@@ -82,6 +84,8 @@ pub struct Tree {
     last_zxid: Zxid,
     data_size_bytes: i64,
     snapshots: snapshot::Snapshots,
+    /// Counts changes, so that a plan knows whether it is too old.
+    changes: u64,
 }
 
 impl Tree {
@@ -117,6 +121,7 @@ impl Tree {
             // Upstream has `/` twice, as "" and as "/".
             data_size_bytes: 1,
             snapshots: snapshot::Snapshots::default(),
+            changes: 0,
         };
         let root = tree.slab.make("", Some(&[]));
         tree.slab.append(root);
@@ -276,7 +281,7 @@ impl Tree {
         let hash = self.hash(path);
         self.index.find(hash, |id| {
             let slot = self.slab.at(id);
-            slot.hash == hash && self.is_at(id, path.as_bytes())
+            slot.hash == hash && !slot.has(ZOMBIE) && self.is_at(id, path.as_bytes())
         })
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Owners {
     sessions: BTreeMap<SessionId, Vec<u32>>,
     containers: Vec<u32>,
     ttls: Vec<u32>,
+    /// How many of `of` are of sessions that are closed.
+    doomed: usize,
 }
 
 impl Owners {
@@ -37,6 +39,20 @@ impl Owners {
             group.push(id);
             self.of.insert(id, Owned { stored, at });
         }
+    }
+
+    /// Where a znode stands in the list of its owner.
+    pub fn place(&self, id: u32) -> Option<usize> {
+        self.of.get(&id).map(|owned| owned.at as usize)
+    }
+
+    /// Drops the list of a session. Each of its znodes follows by [`Owners::remove_doomed`].
+    pub fn doom(&mut self, session: SessionId) {
+        self.doomed += self.sessions.remove(&session).map_or(0, |ids| ids.len());
+    }
+
+    pub fn remove_doomed(&mut self, id: u32) {
+        self.doomed -= usize::from(self.of.remove(&id).is_some());
     }
 
     pub fn remove(&mut self, id: u32, rules: OwnerRules) {
@@ -86,7 +102,7 @@ impl Owners {
     }
 
     pub fn ephemerals_count(&self) -> usize {
-        self.of.len() - self.containers.len() - self.ttls.len()
+        self.of.len() - self.doomed - self.containers.len() - self.ttls.len()
     }
 
     pub fn containers(&self) -> &[u32] {

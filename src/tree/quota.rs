@@ -56,7 +56,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    fn deepest<'p>(&self, path: &'p str) -> Option<&'p str> {
+    pub(super) fn deepest<'p>(&self, path: &'p str) -> Option<&'p str> {
         if self.paths.is_empty() {
             return None;
         }
@@ -69,6 +69,11 @@ impl Quotas {
         }
         None
     }
+}
+
+/// Whether a znode of this path may say something about quotas.
+pub(super) fn is_about_quotas(path: &str) -> bool {
+    path.starts_with(TREE)
 }
 
 /// The path that a znode of the quota tree is about, if it is one of that name.

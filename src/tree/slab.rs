@@ -20,8 +20,10 @@ const CHUNK_LEN: usize = 1 << CHUNK_BITS;
 const NULL_DATA: u32 = 1 << 27;
 /// The znode has an owner in the side table.
 pub(super) const OWNED: u32 = 1 << 28;
-/// Deleted while a snapshot is taken: out of the index, but still linked.
+/// Deleted, but still linked: while a snapshot is taken, or with its session.
 pub(super) const ZOMBIE: u32 = 1 << 29;
+/// Deleted with its session, and still in the index and the side tables.
+pub(super) const DOOMED: u32 = 1 << 31;
 /// The block of name and data is boxed.
 const BOXED: u32 = 1 << 30;
 

@@ -16,7 +16,7 @@
 
 use super::{
     Tree,
-    slab::{NONE, ROOT, ZOMBIE},
+    slab::{DOOMED, NONE, ROOT, ZOMBIE},
 };
 use crate::types::{AclList, StatPersisted, Zxid};
 use foldhash::fast::FixedState;
@@ -99,7 +99,7 @@ impl Active {
 pub(super) struct Snapshots {
     serial: u64,
     active: Option<Box<Active>>,
-    /// Zombies and free new ids, in the order of their end: children before parents.
+    /// Zombies and free new ids, in the order of their end: children before parents. Waits while a snapshot is active.
     garbage: VecDeque<u32>,
 }
 
@@ -120,6 +120,25 @@ impl Snapshots {
         }
         let image = active.saved.get_mut(&id)?;
         image.data.is_none().then_some(&mut image.data)
+    }
+
+    /// Takes over znodes that are marked as gone.
+    pub fn leave(&mut self, ids: Vec<u32>) {
+        if self.garbage.is_empty() {
+            self.garbage = ids.into();
+        } else {
+            self.garbage.extend(ids);
+        }
+    }
+
+    /// Whether there is something to give back, and no snapshot needs it.
+    pub fn has_remains(&self) -> bool {
+        self.active.is_none() && !self.garbage.is_empty()
+    }
+
+    #[cfg(test)]
+    pub fn garbage(&self) -> impl Iterator<Item = u32> {
+        self.garbage.iter().copied()
     }
 
     fn wants(&self, id: u32) -> bool {
@@ -285,7 +304,8 @@ impl Tree {
     pub fn cancel_snapshot(&mut self) -> SnapshotRemains {
         let mut active = self.snapshots.active.take();
         if let Some(active) = &mut active {
-            self.snapshots.garbage = std::mem::take(&mut active.zombies);
+            // Behind those of sessions that were closed meanwhile: they may be the parents of those.
+            self.snapshots.garbage.append(&mut active.zombies);
             self.snapshots.garbage.extend(active.fresh.drain(..));
         }
         SnapshotRemains { _saved: active }
@@ -322,13 +342,16 @@ impl Tree {
         }
     }
 
-    fn reclaim_one(&mut self) -> bool {
+    pub(super) fn reclaim_one(&mut self) -> bool {
         if self.snapshots.active.is_some() {
             return false;
         }
         let Some(id) = self.snapshots.garbage.pop_front() else { return false };
         // A new znode that came and went meanwhile has left its place already.
         if self.slab.at(id).has(ZOMBIE) {
+            if self.slab.at(id).has(DOOMED) {
+                self.finish_doomed(id);
+            }
             self.unlink(id);
             self.slab.vacate(id);
         }

@@ -13,7 +13,7 @@
 
 mod digest;
 
-use crate::tree::{Node, Tree};
+use crate::tree::{Node, NodeId, Tree};
 use crate::types::{AclList, Owner, OwnerRules, SessionId, StatPersisted, Zxid};
 use digest::NodeDigest;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table};
@@ -327,16 +327,22 @@ impl Outstanding {
     /// txns create.
     pub(super) fn close_session(&mut self, tree: &Tree, zxid: Zxid, session: SessionId) -> Vec<String> {
         let mut paths = Vec::new();
+        // One record for each parent, not one look-up for each child: a place in `paths` to tell it by, and a count.
+        let mut parents = HashMap::<NodeId, (usize, u32)>::new();
         let mut digest = self.tree_digest(tree);
         if !self.closing.contains_key(&session) {
             for node in tree.ephemeral_nodes(session) {
                 let path = node.path();
                 if self.index.is_empty() || self.find(self.key(&path)).is_none() {
                     digest = digest.wrapping_sub(i64::from(node.digest()));
+                    if let Some(parent) = node.parent() {
+                        parents.entry(parent.id()).or_insert((paths.len(), 0)).1 += 1;
+                    }
                     paths.push(path);
                 }
             }
         }
+        let of_tree = paths.len();
         self.closing.insert(session, zxid);
         self.closing_order.push_back((zxid, session));
         self.digest = digest;
@@ -351,15 +357,13 @@ impl Outstanding {
                 }
             }
         }
-        // Siblings usually share a parent: one record for each, not one look-up for each child.
-        let mut at = 0;
-        while at < paths.len() {
-            let parent = parent_of(&paths[at]);
-            let children = paths[at..].iter().take_while(|p| parent_of(p) == parent).count();
-            at += children;
-            let key = self.key(parent);
+        let mut parents: Vec<_> = parents.into_values().collect();
+        parents.sort_unstable();
+        parents.extend((of_tree..paths.len()).map(|at| (at, 1)));
+        for (at, children) in parents {
+            let key = self.key(parent_of(&paths[at]));
             if let Some(seen) = self.look(tree, key) {
-                self.remove_children(tree, zxid, key, seen, children as u32);
+                self.remove_children(tree, zxid, key, seen, children);
             }
         }
         paths

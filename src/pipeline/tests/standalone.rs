@@ -14,6 +14,8 @@ struct Server {
     now: Now,
     /// Last zxid handed to the log.
     logged: Zxid,
+    /// Ends of sessions that were planned.
+    plans: usize,
 }
 
 impl Server {
@@ -30,6 +32,7 @@ impl Server {
             watches: WatchManager::new(1),
             now,
             logged: Zxid::ZERO,
+            plans: 0,
         }
     }
 
@@ -49,7 +52,11 @@ impl Server {
     fn told(&mut self) -> Vec<Told> {
         let mut out = Deliveries::new(1);
         while self.pipeline.has_ready() {
-            self.pipeline.apply(&mut self.tree, &mut self.watches, &mut out, 1);
+            if self.pipeline.wants_plan() {
+                self.pipeline.plan(&self.tree);
+                self.plans += usize::from(self.pipeline.plan.is_some());
+            }
+            self.pipeline.apply(&mut self.tree, &mut self.watches, &mut out, 8);
         }
         assert_eq!(self.pipeline.counts().digest_mismatches, 0);
         told_by(out)
@@ -210,6 +217,35 @@ fn a_session_expires_once_and_takes_its_ephemerals_along() {
     s.pass(3000);
     assert!(s.force().is_empty());
     assert_eq!(s.pipeline.counts().sessions_expired, 1);
+}
+
+#[test]
+fn the_end_of_a_session_with_many_ephemerals_is_planned_and_seen_at_once() {
+    let mut s = Server::new();
+    let (one, two) = (s.open(C1), s.open(C2));
+    s.ask(C1, one, 1, OpCode::Create, create("/p", 0));
+    for n in 0..PLANNED_PATHS_MIN as i32 {
+        s.ask(C1, one, 2 + n, OpCode::Create, create(&format!("/p/{n}"), 1));
+    }
+    s.force();
+    s.ask(C2, two, 1, OpCode::GetData, get("/p/0", true));
+    s.ask(C2, two, 2, OpCode::GetData, get("/p/7", true));
+    s.told();
+    // A write before it, one behind it, and a read behind that: all in one batch.
+    s.ask(C2, two, 3, OpCode::SetData, set("/p", b"before"));
+    s.ask(C1, one, 9999, OpCode::CloseSession, vec![]);
+    s.ask(C2, two, 4, OpCode::Create, create("/p/0", 0));
+    s.ask(C2, two, 5, OpCode::GetData, get("/p/7", false));
+    let told = s.force();
+    assert_eq!(s.plans, 1);
+    let of_two = told.iter().filter(|t| t.conn == C2).flat_map(|t| &t.frames);
+    let heads: Vec<_> = of_two.map(|f| (head(f).0, head(f).2)).collect();
+    // Both notifications before what sees the change; the znode is new, or not there.
+    assert_eq!(heads, [(3, 0), (-1, 0), (-1, 0), (4, 0), (5, -101)]);
+    assert_eq!(told.iter().find(|t| t.conn == C1).map(|t| t.then), Some(Then::Close));
+    assert_eq!(s.tree.lookup("/p").unwrap().child_count(), 1);
+    assert!(!s.pipeline.wants_plan());
+    assert!(s.pipeline.spent.is_empty() && s.pipeline.effects.is_empty());
 }
 
 #[test]

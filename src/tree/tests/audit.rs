@@ -1,7 +1,7 @@
 //! Everything that must hold of a tree at any time, recomputed from scratch.
 
 use super::*;
-use crate::tree::acl::OPEN;
+use crate::tree::{acl::OPEN, slab::DOOMED};
 use std::collections::HashMap;
 
 /// Panics if anything that is kept up to date differs from what it is about.
@@ -47,6 +47,9 @@ pub fn audit(tree: &Tree) {
         + tree.containers().count()
         + tree.ttls().count();
     assert_eq!(in_groups, owned, "znodes in the owners' lists");
+    for id in tree.snapshots.garbage().filter(|&id| tree.slab.at(id).has(DOOMED)) {
+        *acl_uses.entry(tree.slab.at(id).acl).or_default() += 1;
+    }
     acl_uses.remove(&OPEN);
     assert_eq!(tree.acl_count(), acl_uses.len(), "ACLs in use");
     for (slot, uses) in acl_uses {

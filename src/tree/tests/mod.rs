@@ -3,6 +3,7 @@
 //! Random tests run over fixed seeds: the same command fails the same way again, and the message names the seed.
 
 mod audit;
+mod close;
 mod history;
 mod load;
 mod model;
@@ -97,8 +98,13 @@ fn acl(name: &str) -> AclList {
     [Acl { perms: Perms(15), id: Id::new("digest", name) }].into()
 }
 
-/// Applies a txn that nobody watches.
+/// Applies a txn that nobody watches. Ends of sessions are planned, every other time.
 fn apply(tree: &mut Tree, txn: &Txn) -> Applied {
+    if txn.zxid.0 % 2 == 0
+        && let Some(plan) = tree.plan_close(txn, &mut Effects::disabled())
+    {
+        return tree.apply_close(txn, plan).unwrap_or_else(|_| panic!("a fresh plan fits"));
+    }
     tree.apply(txn, &mut Effects::disabled())
 }
 
