@@ -6,7 +6,7 @@ mod server_support;
 use server_support::*;
 use std::{
     io::Write,
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use std::{
 
 const SET_WATCHES: i32 = 101;
 const WHO_AM_I: i32 = 107;
+const AUTH: i32 = 100;
 
 fn dir() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -92,6 +93,17 @@ fn memory_comes_in_small_pages_so_that_idle_sessions_take_no_more_than_they_need
     assert_eq!(huge.expect("Linux 5.0 or later tells THP_enabled").trim(), "0");
 }
 
+#[test]
+fn a_thousand_idle_sessions_take_less_than_four_megabytes() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "maxClientCnxns=0");
+    drop(server.connect());
+    let before = server.resident_kb();
+    let idle: Vec<_> = (0..800).map(|_| server.connect()).collect();
+    let grown = server.resident_kb().saturating_sub(before);
+    assert!(grown < 3_200, "{} sessions take {grown} kB", idle.len());
+}
+
 /// Writes sent without waiting are all answered, in order.
 fn pipelined_writes_are_answered(server: &Server, n: i32) {
     let mut client = server.connect();
@@ -114,6 +126,138 @@ fn requests_beyond_request_throttle_max_requests_wait_for_their_turn() {
     let server = Server::start(dir.path(), "request_throttle_max_requests=1\nrequest_throttle_stall_time=1");
     pipelined_writes_are_answered(&server, 50);
     assert!(metric(&server, "zk_request_throttle_wait_count") > 0);
+}
+
+/// A request has to wait while another is under way, and looks again after half a second. Its client sends both in one
+/// piece, and may have closed its end by then.
+fn two_creates_of_which_one_waits(server: &Server, client: &mut Client, hang_up: bool) {
+    let [first, second] =
+        ["/first", "/second"].map(|path| framed(&request(1, CREATE, &create_body(path, b"", 0))));
+    client.stream.write_all(&[first, second].concat()).unwrap();
+    if hang_up {
+        client.stream.shutdown(Shutdown::Write).unwrap();
+    }
+    assert_eq!(client.reply().err, 0);
+    assert!(metric(server, "zk_request_throttle_wait_count") > 0);
+}
+
+const ONE_AT_A_TIME: &str = "request_throttle_max_requests=1\nrequest_throttle_stall_time=500\n";
+
+#[test]
+fn a_request_that_waits_is_dropped_when_its_client_has_gone() {
+    let dir = dir();
+    let server = Server::start(dir.path(), ONE_AT_A_TIME);
+    let mut client = server.connect();
+    two_creates_of_which_one_waits(&server, &mut client, true);
+    assert!(client.is_closed(), "without an answer");
+    assert!(!server.connect().exists("/second"));
+    assert_eq!(metric(&server, "zk_stale_requests_dropped"), 1);
+    assert_eq!(metric(&server, "zk_stale_requests"), 0);
+}
+
+#[test]
+fn a_request_of_a_client_that_has_gone_is_executed_where_stale_ones_are_not_dropped() {
+    let dir = dir();
+    let server = Server::start(dir.path(), &format!("{ONE_AT_A_TIME}request_throttle_drop_stale=false"));
+    let mut client = server.connect();
+    two_creates_of_which_one_waits(&server, &mut client, true);
+    let mut other = server.connect();
+    wait_until("the request to be executed", || other.exists("/second"));
+    assert_eq!(metric(&server, "zk_stale_requests_dropped"), 0);
+    assert_eq!(metric(&server, "zk_stale_requests"), 1);
+}
+
+#[test]
+fn a_client_that_has_gone_does_not_make_a_request_stale_without_the_check() {
+    let dir = dir();
+    let server = Server::start(dir.path(), &format!("{ONE_AT_A_TIME}request_stale_connection_check=false"));
+    let mut client = server.connect();
+    two_creates_of_which_one_waits(&server, &mut client, true);
+    let mut other = server.connect();
+    wait_until("the request to be executed", || other.exists("/second"));
+    assert_eq!(metric(&server, "zk_stale_requests"), 0);
+}
+
+#[test]
+fn a_request_that_waits_longer_than_its_session_may_be_silent_is_dropped_if_latency_counts() {
+    let dir = dir();
+    let settings =
+        format!("{ONE_AT_A_TIME}tickTime=5000\nminSessionTimeout=100\nrequest_stale_latency_check=true");
+    let server = Server::start(dir.path(), &settings);
+    // It expires with the tick in which its timeout ends; in the worst case of all that is before the request is due.
+    let mut client = server.connect_for(300);
+    two_creates_of_which_one_waits(&server, &mut client, false);
+    assert!(client.is_closed(), "without an answer");
+    assert!(!server.connect().exists("/second"));
+    // One with time enough is not stale.
+    let mut patient = server.connect();
+    let third = framed(&request(1, CREATE, &create_body("/third", b"", 0)));
+    patient
+        .stream
+        .write_all(&[third, framed(&request(2, CREATE, &create_body("/fourth", b"", 0)))].concat())
+        .unwrap();
+    assert_eq!((patient.reply().err, patient.reply().err), (0, 0));
+}
+
+#[test]
+fn a_client_that_names_another_ensemble_is_sent_away_without_an_answer() {
+    let dir = dir();
+    let provider = "authProvider.1=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
+    let server = Server::start(dir.path(), &format!("{provider}\nensembleAuthName=east, west"));
+    assert!(!server.log().contains("ensembleAuthName"), "nothing to warn of:\n{}", server.log());
+    let ask = |name: &[u8]| {
+        let mut client = server.connect();
+        let body = [&0i32.to_be_bytes()[..], &buffer(b"ensemble"), &buffer(name)].concat();
+        client.send_frame(&request(-4, AUTH, &body));
+        let err = client.try_reply().map(|reply| reply.err);
+        (err, err.is_some() && client.create("/x", b"", 0).err != -4)
+    };
+    assert_eq!(ask(b"west"), (Some(0), true));
+    assert_eq!(ask(b""), (Some(0), true));
+    assert_eq!(ask(b"north"), (None, false));
+    let counted =
+        ["success", "skip", "fail"].map(|what| metric(&server, &format!("zk_ensemble_auth_{what}")));
+    assert_eq!(counted, [1, 1, 1]);
+}
+
+#[test]
+fn without_its_provider_the_scheme_ensemble_is_refused_whatever_the_name() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "ensembleAuthName=east");
+    let mut client = server.connect();
+    let body = [&0i32.to_be_bytes()[..], &buffer(b"ensemble"), &buffer(b"east")].concat();
+    client.send_frame(&request(-4, AUTH, &body));
+    assert_eq!(client.reply().err, -115);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn mntr_shows_limits_and_usage_of_quotas_by_first_component() {
+    let dir = dir();
+    let server = Server::start(dir.path(), "");
+    let mut client = server.connect();
+    for (path, data) in [
+        ("/app", &b"123"[..]),
+        ("/zookeeper/quota/app", b""),
+        ("/zookeeper/quota/app/zookeeper_limits", b"count=5,bytes=-1=;byteHardLimit=100;countHardLimit=-1"),
+        ("/zookeeper/quota/app/zookeeper_stats", b""),
+    ] {
+        assert_eq!(client.create(path, data, 0).err, 0, "{path}");
+    }
+    let of = |what: &str| metric(&server, &format!("zk_app_quota_{what}_per_namespace"));
+    assert_eq!(["count_limit", "bytes_limit", "count_usage", "bytes_usage"].map(of), [5, 100, 1, 3]);
+}
+
+#[test]
+fn what_recovery_finds_odd_is_said_once() {
+    let dir = dir();
+    Server::start(dir.path(), "").terminate();
+    let leftover = dir.path().join("data/version-2/tmp.snapshot.7");
+    std::fs::write(&leftover, b"torn").unwrap();
+    let server = Server::start(dir.path(), "");
+    wait_until("the note", || server.log().contains("tmp.snapshot.7"));
+    assert_eq!(server.log().matches("tmp.snapshot.7").count(), 1, "{}", server.log());
+    assert!(!leftover.exists());
 }
 
 #[test]

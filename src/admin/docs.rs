@@ -18,8 +18,9 @@ Only words named in `4lw.commands.whitelist` are answered (`*` for all); `srvr` 
 and exporters made for it work. Times in `dump` are UTC. The lines of one answer have a fixed order here.
 
 The version is `3.9.5-quoll-<Quoll's version>, built on <date>`: clients and monitoring decide by its first three
-numbers what a server can do, so these are the version of ZooKeeper whose behaviour Quoll has. Builds made without the
-variable `QUOLL_BUILD_DATE` say 1970, so that equal sources make equal programs.
+numbers what a server can do, so these are the version of ZooKeeper whose behaviour Quoll has. The date is
+that of the commit, or what the variable `SOURCE_DATE_EPOCH` or `QUOLL_BUILD_DATE` said while it was compiled, so that
+equal sources make equal programs.
 
 | word | answer |
 |---|---|

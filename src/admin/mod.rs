@@ -11,6 +11,8 @@
 //! Start reading at [`words::answer`] and [`metrics::Metrics`].
 
 #[cfg(test)]
+mod build_date;
+#[cfg(test)]
 mod docs;
 pub mod metrics;
 mod text;

@@ -12,12 +12,9 @@ pub const UPSTREAM_VERSION: &str = "3.9.5";
 /// The version of Quoll.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// When this was built: what QUOLL_BUILD_DATE was set to while compiling, as `yyyy-MM-dd HH:mm UTC`. Otherwise the
-/// beginning of 1970, so that equal sources make equal programs.
-pub const BUILD_DATE: &str = match option_env!("QUOLL_BUILD_DATE") {
-    Some(date) => date,
-    None => "1970-01-01 00:00 UTC",
-};
+/// When this was built, as `yyyy-MM-dd HH:mm UTC`: what QUOLL_BUILD_DATE was set to while compiling, else
+/// SOURCE_DATE_EPOCH, else the time of the commit, so that equal sources make equal programs.
+pub const BUILD_DATE: &str = env!("QUOLL_BUILT");
 
 /// The version as `srvr`, `stat`, `envi` and `mntr` show it. Upstream: `Version.getFullVersion`.
 #[must_use]

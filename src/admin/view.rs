@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::metrics::MetricsView;
 use super::words::gtmk::TraceMask;
+use crate::tree::QuotaSums;
 use crate::types::{OpCode, SessionId, Zxid};
 
 /// What words are answered from.
@@ -145,14 +146,8 @@ pub struct SizeStats {
 pub struct QuotaView {
     /// Without slashes.
     pub namespace: String,
-    /// Nodes allowed; -1 for no limit.
-    pub count_limit: i64,
-    /// Bytes allowed; -1 for no limit.
-    pub bytes_limit: i64,
-    /// Nodes there are.
-    pub count_usage: i64,
-    /// Bytes there are.
-    pub bytes_usage: i64,
+    /// Limits and usage.
+    pub sums: QuotaSums,
 }
 
 /// What `conf` shows.

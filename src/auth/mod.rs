@@ -102,7 +102,7 @@ pub fn authenticate(
         Some("ensemble") => {
             let names = config.ensemble_names.as_ref().ok_or(AuthFailed::Refused)?;
             let wanted = credentials.unwrap_or_default();
-            if wanted.is_empty() || names.is_empty() || names.iter().any(|n| n.as_bytes() == wanted) {
+            if names_no_ensemble(wanted, config) || names.iter().any(|n| n.as_bytes() == wanted) {
                 Ok(Vec::new())
             } else {
                 Err(AuthFailed::WrongEnsemble)
@@ -111,6 +111,11 @@ pub fn authenticate(
         // x509 certificates are only looked at during the TLS handshake; without one there is nothing to accept.
         _ => Err(AuthFailed::Refused),
     }
+}
+
+/// Whether there is nothing to compare: the packet of the scheme `ensemble` names none, or this server has no name.
+pub fn names_no_ensemble(wanted: &[u8], config: &AuthConfig) -> bool {
+    wanted.is_empty() || config.ensemble_names.as_ref().is_none_or(Vec::is_empty)
 }
 
 /// Whether a request of this type may be served to a caller with these ids. If not, it is answered with

@@ -273,8 +273,9 @@ pub struct AuthConfig {
     pub allow_sasl_failed_clients: bool,
     /// `superUser` and every `superUser.*`: SASL ids that are super users.
     pub sasl_super_users: Vec<String>,
-    /// `ensembleAuthName`: names of the ensemble a client may demand; empty when unset.
-    pub ensemble_names: Vec<String>,
+    /// `ensembleAuthName`: names of the ensemble a client may demand, any if empty. `None` without the provider of the
+    /// scheme `ensemble`.
+    pub ensemble_names: Option<Vec<String>>,
 }
 
 /// Hash of the `digest` scheme.

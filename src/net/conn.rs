@@ -6,6 +6,10 @@ use crate::{
     ops,
     types::{ConnId, Id, OpCode, SessionId, Zxid},
 };
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    time::Timespec,
+};
 use std::{
     cell::{Cell, Ref, RefCell},
     collections::VecDeque,
@@ -30,6 +34,9 @@ const IN_FLIGHT_MAX: usize = 4096;
 /// Reads among them beyond which it is not read: each of them may be answered with a megabyte that nobody has made
 /// room for.
 const READS_IN_FLIGHT_MAX: u32 = 64;
+
+/// Before any time.
+const NOT_HELD: i64 = i64::MIN;
 
 /// How far a connection has come, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -61,6 +68,7 @@ pub(super) enum Reason {
     ConnectRateLimit,
     LargeRequest,
     SlowReader,
+    Stale,
     NoSession,
     WordAnswered,
     ByServer,
@@ -113,6 +121,8 @@ pub(super) struct Conn {
     paused: Cell<bool>,
     /// It waits for `request_throttle_max_requests`.
     stalled: Cell<bool>,
+    /// Since when what was read waits for that, monotonic ms; [`NOT_HELD`] while nothing does.
+    held_since_ms: Cell<i64>,
     /// It is in the worker's list of connections with something to send.
     pub dirty: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -141,6 +151,7 @@ impl Conn {
             blocked: Cell::new(false),
             paused: Cell::new(false),
             stalled: Cell::new(false),
+            held_since_ms: Cell::new(NOT_HELD),
             dirty: Cell::new(false),
             waker: RefCell::new(None),
             stats: RefCell::default(),
@@ -230,6 +241,22 @@ impl Conn {
 
     pub fn set_stalled(&self, stalled: bool) {
         self.stalled.set(stalled);
+    }
+
+    /// Since when requests of it wait for `request_throttle_max_requests`, monotonic ms.
+    pub fn held_since(&self) -> Option<i64> {
+        Some(self.held_since_ms.get()).filter(|ms| *ms != NOT_HELD)
+    }
+
+    pub fn set_held_since(&self, since_ms: Option<i64>) {
+        self.held_since_ms.set(since_ms.unwrap_or(NOT_HELD));
+    }
+
+    /// Whether the client has closed its end, whatever it has sent before.
+    pub fn is_hung_up(&self) -> bool {
+        let mut polled = [PollFd::new(self.stream(), PollFlags::RDHUP)];
+        let now = Timespec::default();
+        poll(&mut polled, Some(&now)).is_ok_and(|n| n > 0)
     }
 
     pub fn set_paused(&self, paused: bool) {

@@ -8,7 +8,7 @@ use super::{
     conn::{Conn, InFlight, NO_ZXID, Phase, Reason},
     shared::ToCore,
     stats::Answered,
-    watches::ConnWatches,
+    watches::Locked,
     worker::Worker,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     auth::{self, AuthFailed},
     frame::{self, RequestHead, Split},
     ops::{self, ReadCx},
-    pipeline::{Connect, Input, Request},
+    pipeline::{ConnWatches, Connect, Input, Request},
     tree::Tree,
     types::{ErrorCode, OpCode, Zxid},
 };
@@ -82,6 +82,9 @@ pub(super) fn serve(worker: &Rc<Worker>, conn: &Rc<Conn>, input: &[u8]) -> Serve
         }
     }
     batch.finish();
+    if !held {
+        conn.set_held_since(None);
+    }
     Served { consumed: at, held }
 }
 
@@ -262,11 +265,24 @@ impl<'w> Batch<'w> {
     fn send_to_core(&mut self, op: OpCode, head: RequestHead<'_>, size: usize) -> Step {
         let shared = &self.worker.shared;
         let throttle = &shared.settings.throttle;
+        // One that did not have to wait is of a connection that was open a moment ago.
+        if self.conn.held_since().is_some() && op != OpCode::CloseSession && self.is_stale() {
+            if throttle.drop_stale {
+                self.worker.metrics.inc(Counter::StaleRequestsDropped);
+                self.complain("a request waited until it was stale (request_throttle_drop_stale)");
+                self.conn.abandon(Reason::Stale);
+                return Step::End(Reason::Stale);
+            }
+            self.worker.metrics.inc(Counter::StaleRequests);
+        }
         if throttle.requests_max > 0
             && shared.under_way.requests.load(Ordering::Relaxed) >= i64::from(throttle.requests_max)
         {
             self.worker.metrics.inc(Counter::RequestThrottleWaitCount);
             self.worker.stall(self.conn, self.received_ms);
+            if self.conn.held_since().is_none() {
+                self.conn.set_held_since(Some(self.received_ms));
+            }
             return Step::Wait;
         }
         let large = if self.is_large(size) { u32::try_from(size).unwrap_or(u32::MAX) } else { 0 };
@@ -282,6 +298,16 @@ impl<'w> Batch<'w> {
             received_ms,
         })));
         Step::Took(0)
+    }
+
+    /// Whether nobody is likely to want the answer any more.
+    ///
+    /// Upstream counterpart: `Request.isStale`.
+    fn is_stale(&self) -> bool {
+        let throttle = &self.worker.shared.settings.throttle;
+        let waited_ms = self.received_ms - self.conn.held_since().unwrap_or(self.received_ms);
+        throttle.stale_connection_check && self.conn.is_hung_up()
+            || throttle.stale_latency_check && waited_ms > i64::from(self.conn.timeout_ms())
     }
 
     /// Answers from the tree.
@@ -310,7 +336,7 @@ impl<'w> Batch<'w> {
             let head_end = out.len();
             let ids = self.conn.ids();
             let mut watches =
-                ConnWatches::new(&worker.shared.watches, self.conn.id, &ids, &mut notifications);
+                ConnWatches::new(Locked(&worker.shared.watches), self.conn.id, &ids, &mut notifications);
             let mut cx = ReadCx {
                 tree,
                 watches: &mut watches,
@@ -367,6 +393,14 @@ impl<'w> Batch<'w> {
                 self.complain(format_args!("it has {} identities already", ids.len()));
             }
             Ok(more) => {
+                if scheme == Some("ensemble") {
+                    let skipped = auth::names_no_ensemble(packet.auth.unwrap_or_default(), shared.auth());
+                    self.worker.metrics.inc(if skipped {
+                        Counter::EnsembleAuthSkip
+                    } else {
+                        Counter::EnsembleAuthSuccess
+                    });
+                }
                 debug!(peer = %self.conn.peer, scheme, "authenticated");
                 for id in more {
                     auth::add_id(&mut ids, id);
@@ -377,6 +411,7 @@ impl<'w> Batch<'w> {
                 return Step::Took(0);
             }
             Err(AuthFailed::WrongEnsemble) => {
+                self.worker.metrics.inc(Counter::EnsembleAuthFail);
                 self.complain("the client asked for another ensemble");
                 return Step::End(Reason::AuthFailed);
             }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     admin::{
-        ConnectionView, ExpiryBucket, LatencyStats, LearnersView, Mode, ServerView, SessionsView,
+        ConnectionView, ExpiryBucket, LatencyStats, LearnersView, Mode, QuotaView, ServerView, SessionsView,
         SettingsView, SizeStats, WatchesSummary,
         words::{self, Effect, Part as ViewPart, Whitelist, gtmk::TraceMask},
     },
@@ -163,6 +163,10 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         }
         if needs(ViewPart::Digests) {
             view.digests = tree.digest_log().map(|(zxid, digest)| (zxid, digest as u64)).collect();
+        }
+        if needs(ViewPart::Metrics) {
+            let sums = tree.quota_sums().into_iter();
+            view.quotas = sums.map(|(namespace, sums)| QuotaView { namespace, sums }).collect();
         }
         // The watches stand behind the tree in the order of locks.
         watches(shared, &mut view, parts, &connections);

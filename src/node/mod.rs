@@ -67,9 +67,6 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-/// How long a stopping server waits for its disk before it gives up on what nobody has been told of.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Runs a server until it is told to stop by SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -381,16 +378,20 @@ impl Server {
             let _ = stopped.await;
         }
         shared.core.put(ToCore::Stop);
-        if !joined(core, start).await || !joined(log, start).await {
+        // What takes longer is given up: nobody has been told of it.
+        let patience_ms = shared.config.request.throttle.shutdown_timeout_ms;
+        let until = start + Duration::from_millis(patience_ms.into());
+        if !joined(core, until).await || !joined(log, until).await {
             warn!(
-                "the disk did not answer for {STOP_PATIENCE:?}; what was not forced was acknowledged to nobody"
+                "the disk did not answer for {patience_ms} ms (request_throttler.shutdownTimeout); what was not forced was \
+                 acknowledged to nobody"
             );
         }
         for port in &shared.workers {
             let _ = port.commands.send(Command::Stop);
         }
         for worker in workers {
-            joined(worker, start).await;
+            joined(worker, Instant::now() + WORKER_PATIENCE).await;
         }
         if snapshots.is_under_way() {
             info!("the snapshot under way is left unfinished; the logs hold everything");
@@ -399,10 +400,13 @@ impl Server {
     }
 }
 
-/// Waits for a thread, but not for ever; whether it has ended.
-async fn joined(thread: JoinHandle<()>, start: Instant) -> bool {
+/// How long a stopping server waits for a worker to send what it has.
+const WORKER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Waits for a thread until then; whether it has ended.
+async fn joined(thread: JoinHandle<()>, until: Instant) -> bool {
     while !thread.is_finished() {
-        if start.elapsed() > STOP_PATIENCE {
+        if Instant::now() >= until {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -413,4 +417,20 @@ async fn joined(thread: JoinHandle<()>, start: Instant) -> bool {
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
     thread::Builder::new().name(name.into()).spawn(run).map_err(NodeError::Thread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_end_is_waited_for_until_the_time_is_over() {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let stuck = thread::spawn(move || drop(wait.recv()));
+        let start = Instant::now();
+        assert!(!joined(stuck, start + Duration::from_millis(20)).await);
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        drop(go);
+        assert!(joined(thread::spawn(|| ()), Instant::now() + Duration::from_secs(60)).await);
+    }
 }

@@ -168,7 +168,7 @@ fn auth(config: &ServerConfig) -> auth::AuthConfig {
         super_digest: a.super_digest.clone(),
         // Certificates come with TLS.
         x509: None,
-        ensemble_names: (!a.ensemble_names.is_empty()).then(|| a.ensemble_names.clone()),
+        ensemble_names: a.ensemble_names.clone(),
         enforced_schemes: a.enforced_schemes.clone(),
     }
 }

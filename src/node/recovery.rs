@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 /// A load that takes longer tells how far it is.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,9 +24,6 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, config: &ServerConfig) -> Result<Rec
     let recovered =
         storage::recover(disk, &options::storage(config), options::tree(config), &mut |p| report.see(p))?;
     report.finish();
-    for note in &recovered.notes {
-        warn!("{note}");
-    }
     info!(
         nodes = recovered.tree.node_count(),
         sessions = recovered.sessions.len(),

@@ -206,7 +206,7 @@ impl Pipeline {
         let mut events = Vec::new();
         let mut cx = ReadCx {
             tree,
-            watches: &mut ConnWatches { manager: watches, conn, ids: &request.ids, events: &mut events },
+            watches: &mut ConnWatches::new(watches, conn, &request.ids, &mut events),
             session,
             ids: &request.ids,
             config: &self.config.ops,

@@ -43,7 +43,7 @@ pub use io::{
 };
 pub use log::LogBatch;
 pub use reply::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
-pub use watches::ConnWatches;
+pub use watches::{ConnWatches, Watches};
 
 use crate::{
     ops::{Outstanding, QuotaNote, ResponseCache},

@@ -6,33 +6,61 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The watches of one connection while one of its requests is served.
-pub struct ConnWatches<'a> {
-    /// All watches.
-    pub manager: &'a mut WatchManager,
-    /// Whose request it is.
-    pub conn: ConnId,
-    /// Who the caller is: what they may read is checked again when a watch fires.
-    pub ids: &'a Arc<[Id]>,
-    /// Frames that are to leave before the reply.
-    pub events: &'a mut Vec<u8>,
+/// A way to the watches of a server.
+pub trait Watches {
+    /// Does something with them.
+    fn with<R>(&mut self, act: impl FnOnce(&mut WatchManager) -> R) -> R;
 }
 
-impl WatchSink for ConnWatches<'_> {
+impl Watches for &mut WatchManager {
+    fn with<R>(&mut self, act: impl FnOnce(&mut WatchManager) -> R) -> R {
+        act(self)
+    }
+}
+
+/// The watches of one connection while one of its requests is served.
+pub struct ConnWatches<'a, W> {
+    watches: W,
+    conn: ConnId,
+    ids: &'a Arc<[Id]>,
+    events: &'a mut Vec<u8>,
+    count: u64,
+}
+
+impl<'a, W: Watches> ConnWatches<'a, W> {
+    /// Those of the connection `conn`, whose caller has these `ids`: what they may read is checked again when a watch
+    /// fires. Frames that are to leave before the reply are appended to `events`.
+    pub fn new(watches: W, conn: ConnId, ids: &'a Arc<[Id]>, events: &'a mut Vec<u8>) -> Self {
+        Self { watches, conn, ids, events, count: 0 }
+    }
+
+    /// How many frames were appended.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl<W: Watches> WatchSink for ConnWatches<'_, W> {
     fn add(&mut self, path: &str, mode: WatchMode) {
-        self.manager.add(self.conn, path, mode);
-        self.manager.set_ids(self.conn, self.ids);
+        let (conn, ids) = (self.conn, self.ids);
+        self.watches.with(|watches| {
+            watches.add(conn, path, mode);
+            watches.set_ids(conn, ids);
+        });
     }
 
     fn remove(&mut self, path: &str, watcher_type: WatcherType) -> bool {
-        self.manager.remove(self.conn, path, watcher_type)
+        let conn = self.conn;
+        self.watches.with(|watches| watches.remove(conn, path, watcher_type))
     }
 
     fn contains(&mut self, path: &str, watcher_type: WatcherType) -> bool {
-        self.manager.contains(self.conn, path, watcher_type)
+        let conn = self.conn;
+        self.watches.with(|watches| watches.contains(conn, path, watcher_type))
     }
 
     fn notify(&mut self, kind: EventKind, path: &str) {
         write_notification_frame(self.events, Zxid(-1), kind.code(), path);
+        self.count += 1;
     }
 }

@@ -59,14 +59,19 @@ impl Tree {
             data_size_bytes: 0,
             quotas: HashMap::default(),
         };
-        for path in paths {
-            let id = self.find(path)?;
-            let slot = self.slab.at(id);
+        for (at, path) in paths.iter().enumerate() {
+            // They come in the order of the list, unless that has changed since.
+            let (id, place) = if self.is_at(owned[at], path.as_bytes()) {
+                (owned[at], at)
+            } else {
+                let id = self.find(path)?;
+                (id, self.owners.place(id).filter(|_| self.slab.at(id).has(OWNED))?)
+            };
             // One that is named twice, or another's: as many are left unnamed.
-            let place = self.owners.place(id).filter(|_| slot.has(OWNED))?;
             if owned.get(place) != Some(&id) || std::mem::replace(&mut seen[place], true) {
                 return None;
             }
+            let slot = self.slab.at(id);
             // What is below the quota tree may be a limit itself.
             if slot.child_count > 0 || quota::is_about_quotas(path) {
                 return None;

@@ -49,6 +49,17 @@ pub enum QuotaVerdict {
     Hard(QuotaExcess),
 }
 
+/// What the quotas below one first path component add up to: znodes and bytes, −1 for each that is not limited.
+///
+/// Upstream counterpart: `QuotaMetricsUtils`, which adds up the same way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaSums {
+    /// Of the limits, hard ones before soft ones, where there are any.
+    pub limits: Option<(i64, i64)>,
+    /// Of the usage, where it is kept.
+    pub usage: Option<(i64, i64)>,
+}
+
 /// The paths that have limits.
 #[derive(Default)]
 pub(super) struct Quotas {
@@ -117,6 +128,38 @@ impl Tree {
     /// Paths that have limits, in no particular order.
     pub fn quota_paths(&self) -> impl Iterator<Item = &str> {
         self.quotas.paths.iter().map(AsRef::as_ref)
+    }
+
+    /// Limits and usage by the first component of the path that they are about.
+    pub fn quota_sums(&self) -> BTreeMap<String, QuotaSums> {
+        let mut sums = BTreeMap::<String, QuotaSums>::new();
+        let Some(top) = self.find(TREE) else { return sums };
+        let mut at = top;
+        while let Some(id) = self.next_below(top, at) {
+            at = id;
+            let node = self.node(id);
+            let is_limit = match node.name() {
+                _ if node.child_count() > 0 => continue,
+                name if name == &LIMITS[1..] => true,
+                name if name == &STATS[1..] => false,
+                _ => continue,
+            };
+            let Some(data) = node.data() else { continue };
+            let track = Track::parse(data);
+            let path = node.path();
+            let Some(namespace) = path[TREE.len()..].split('/').nth(1) else { continue };
+            let sum = sums.entry(namespace.to_owned()).or_default();
+            let hard_or = |hard: i64, soft: i64| if hard > -1 { hard } else { soft };
+            let (place, count, bytes) = if is_limit {
+                let count = hard_or(track.other("countHardLimit"), track.count);
+                (&mut sum.limits, count, hard_or(track.other("byteHardLimit"), track.bytes))
+            } else {
+                (&mut sum.usage, track.count, track.bytes)
+            };
+            let (counts, all_bytes) = place.unwrap_or_default();
+            *place = Some((counts.wrapping_add(count), all_bytes.wrapping_add(bytes)));
+        }
+        sums
     }
 
     pub(super) fn quota_after_create(&mut self, path: &str, data_len: usize) {

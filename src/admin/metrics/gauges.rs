@@ -1,7 +1,10 @@
 //! Gauges: numbers that are read off the server when somebody asks.
 
 use super::{Number, State};
-use crate::admin::view::{LearnersView, QuotaView, ServerView};
+use crate::{
+    admin::view::{LearnersView, ServerView},
+    tree::QuotaSums,
+};
 
 /// One gauge.
 pub struct Gauge {
@@ -21,7 +24,7 @@ pub struct GaugeSet {
     pub name: &'static str,
     /// What it shows, in a line.
     pub meaning: &'static str,
-    read: fn(&QuotaView) -> i64,
+    read: fn(&QuotaSums) -> Option<i64>,
 }
 
 fn whole(value: u64) -> Option<Number> {
@@ -101,22 +104,22 @@ pub static GAUGE_SETS: &[GaugeSet] = &[
     GaugeSet {
         name: "quota_count_limit_per_namespace",
         meaning: "nodes a quota allows",
-        read: |quota| quota.count_limit,
+        read: |sums| Some(sums.limits?.0),
     },
     GaugeSet {
         name: "quota_bytes_limit_per_namespace",
         meaning: "bytes a quota allows",
-        read: |quota| quota.bytes_limit,
+        read: |sums| Some(sums.limits?.1),
     },
     GaugeSet {
         name: "quota_count_usage_per_namespace",
         meaning: "nodes below a quota",
-        read: |quota| quota.count_usage,
+        read: |sums| Some(sums.usage?.0),
     },
     GaugeSet {
         name: "quota_bytes_usage_per_namespace",
         meaning: "bytes below a quota",
-        read: |quota| quota.bytes_usage,
+        read: |sums| Some(sums.usage?.1),
     },
 ];
 
@@ -129,7 +132,9 @@ pub fn each(view: &ServerView, mut sink: impl FnMut(&str, Number)) {
     }
     for set in GAUGE_SETS {
         for quota in &view.quotas {
-            sink(&format!("{}_{}", quota.namespace, set.name), Number::Whole((set.read)(quota)));
+            if let Some(value) = (set.read)(&quota.sums) {
+                sink(&format!("{}_{}", quota.namespace, set.name), Number::Whole(value));
+            }
         }
     }
 }

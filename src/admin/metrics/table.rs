@@ -77,9 +77,9 @@ metrics! {
         ResponsePacketCacheMisses "response_packet_cache_misses" Later "getData replies the cache did not have";
         ResponsePacketGetChildrenCacheHits "response_packet_get_children_cache_hits" Counted "getChildren replies taken from the cache";
         ResponsePacketGetChildrenCacheMisses "response_packet_get_children_cache_misses" Counted "getChildren replies the cache did not have";
-        EnsembleAuthSuccess "ensemble_auth_success" Later "clients that named the right ensemble";
-        EnsembleAuthFail "ensemble_auth_fail" Later "clients that named another ensemble";
-        EnsembleAuthSkip "ensemble_auth_skip" Later "clients that named an ensemble where none is configured";
+        EnsembleAuthSuccess "ensemble_auth_success" Counted "clients that named the right ensemble";
+        EnsembleAuthFail "ensemble_auth_fail" Counted "clients that named another ensemble";
+        EnsembleAuthSkip "ensemble_auth_skip" Counted "clients that named an ensemble where none is configured";
         PrepProcessorRequestQueued "prep_processor_request_queued" Later "requests given to the core to be checked";
         OutstandingChangesQueued "outstanding_changes_queued" Later "records of changes under way made";
         OutstandingChangesRemoved "outstanding_changes_removed" Later "records of changes under way done with";
@@ -95,8 +95,8 @@ metrics! {
         SyncProcessorRequestQueued "sync_processor_request_queued" Counted "transactions given to the log";
         ProposalCount "proposal_count" Later "proposals sent by a leader";
         QuitLeadingDueToDisloyalVoter "quit_leading_due_to_disloyal_voter" Later "times a leader stepped down because a voter left it";
-        StaleRequests "stale_requests" Later "requests whose connection was closed or whose session had run out";
-        StaleRequestsDropped "stale_requests_dropped" Later "such requests that were dropped";
+        StaleRequests "stale_requests" Counted "requests whose connection was closed or whose session had run out";
+        StaleRequestsDropped "stale_requests_dropped" Counted "such requests that were dropped";
         StaleReplies "stale_replies" Later "replies whose connection was closed";
         RequestThrottleWaitCount "request_throttle_wait_count" Counted "times a request waited for the throttle";
         LargeRequestsRejected "large_requests_rejected" Counted "requests refused because large ones took too much memory";

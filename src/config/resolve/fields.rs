@@ -229,8 +229,18 @@ impl Values {
                 .filter(|(name, _)| *name == "superUser" || name.starts_with("superUser."))
                 .map(|(_, value)| value.text.clone())
                 .collect(),
-            ensemble_names: self.list("ensembleAuthName"),
+            ensemble_names: {
+                let names = self.list("ensembleAuthName");
+                self.has_provider(".EnsembleAuthenticationProvider").then_some(names)
+            },
         })
+    }
+
+    /// Whether an `authProvider.N` names a class that ends like this.
+    fn has_provider(&self, class: &str) -> bool {
+        self.by_name
+            .iter()
+            .any(|(name, value)| name.starts_with("authProvider.") && value.text.ends_with(class))
     }
 
     /// Schemes a client must authenticate with, none when authentication is not enforced.
@@ -252,16 +262,11 @@ impl Values {
             });
         }
         for scheme in &schemes {
-            let configured = |class: &str| {
-                self.by_name
-                    .iter()
-                    .any(|(name, value)| name.starts_with("authProvider.") && value.text.ends_with(class))
-            };
             let known = match scheme.as_str() {
                 "ip" => true,
                 "digest" => digest_enabled,
-                "sasl" => configured(".SASLAuthenticationProvider"),
-                "x509" => configured(".X509AuthenticationProvider"),
+                "sasl" => self.has_provider(".SASLAuthenticationProvider"),
+                "x509" => self.has_provider(".X509AuthenticationProvider"),
                 _ => false,
             };
             if !known {

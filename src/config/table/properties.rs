@@ -194,6 +194,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "authProvider.*" Both Text, "", Later(&[
                 "org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
                 "org.apache.zookeeper.server.auth.IPAuthenticationProvider",
+                "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider",
             ]);
                 "class of a further scheme"
             "superUser" Both Text, "", ANY;
@@ -208,8 +209,8 @@ pub(super) static SECTIONS: &[Section] = &[
                 "subject of the super user's certificate"
             "IPAuthenticationProvider.usexforwardedfor" Both Lenient, "false", OFF;
                 "believe the header X-Forwarded-For in the AdminServer"
-            "ensembleAuthName" Both List, "", ANY;
-                "names of the ensemble that a client may demand"
+            "ensembleAuthName" Both List, "", Works;
+                "names that a client may call the ensemble; needs `authProvider.N` with `EnsembleAuthenticationProvider`"
             "requireClientAuthScheme" Both Text, "", ANY;
                 "scheme that older versions demanded; see `enforce.auth.schemes`"
             "jaasLoginRenew" Both Text, "", Ignored;

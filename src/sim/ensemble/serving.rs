@@ -254,7 +254,7 @@ fn serve_now(
     let (mut answer, mut events) = (Vec::new(), Vec::new());
     let mut cx = ReadCx {
         tree: &run.tree,
-        watches: &mut ConnWatches { manager: &mut run.watches, conn, ids, events: &mut events },
+        watches: &mut ConnWatches::new(&mut run.watches, conn, ids, &mut events),
         session,
         ids,
         config: &config,

@@ -44,6 +44,36 @@ fn usage_is_counted_when_the_stats_znode_is_made_and_follows_every_change() {
 }
 
 #[test]
+fn the_answer_to_the_creation_of_a_stats_znode_tells_of_the_data_that_was_sent() {
+    let mut tree = tree_with_quota("count=10,bytes=100");
+    apply_one(&mut tree, 10, delete(STATS));
+    let SubTxn::Create { path, data, acl, ephemeral, parent_cversion, .. } = create(STATS, "anything", -1)
+    else {
+        unreachable!()
+    };
+    let create2 = SubTxn::Create { with_stat: true, path, data, acl, ephemeral, parent_cversion };
+    let OpResult::Ok(Some(made)) = apply_one(&mut tree, 11, create2) else { panic!("it can be made") };
+    assert_eq!(made.data_length, 8);
+    assert_eq!(text(&tree, STATS), "count=2,bytes=5");
+    assert_eq!(stat(&tree, STATS).data_length, 15);
+}
+
+#[test]
+fn sums_by_first_component_are_those_of_every_limit_and_usage_below() {
+    let mut tree = tree_with_quota("count=10,bytes=100");
+    let deep = "/zookeeper/quota/app/x";
+    apply_one(&mut tree, 10, create(deep, "", -1));
+    let limits = "count=4,bytes=5=;byteHardLimit=7;countHardLimit=2";
+    apply_one(&mut tree, 11, create(&format!("{deep}/zookeeper_limits"), limits, -1));
+    apply_one(&mut tree, 12, create(&format!("{deep}/zookeeper_stats"), "", -1));
+    apply_one(&mut tree, 13, create("/zookeeper/quota/bare", "", -1));
+    apply_one(&mut tree, 14, create("/zookeeper/quota/bare/zookeeper_limits", "count=3,bytes=-1", -1));
+    let app = QuotaSums { limits: Some((12, 107)), usage: Some((3, 7)) };
+    let bare = QuotaSums { limits: Some((3, -1)), usage: None };
+    assert_eq!(tree.quota_sums(), [("app".to_owned(), app), ("bare".to_owned(), bare)].into());
+}
+
+#[test]
 fn the_deepest_quota_is_charged() {
     let mut tree = tree_with_quota("count=10,bytes=100");
     let deep = "/zookeeper/quota/app/x";
