@@ -476,6 +476,7 @@ fn a_learner_says_what_the_recorded_one_said() {
             let config = LearnerConfig {
                 me: info.server,
                 observer: *observer,
+                logs: true,
                 config_version: info.config_version,
                 init_limit_ms: 10_000,
                 sync_limit_ms: 5_000,

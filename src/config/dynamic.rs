@@ -113,7 +113,9 @@ impl ConfigFiles {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ConfigFileError::Io { path, action: "remove", source: error })
             }
-            _ => Ok(()),
+            Err(_) => Ok(()),
+            // It must not be there again after a power failure.
+            Ok(()) => force_directory(&path),
         }
     }
 
@@ -218,6 +220,10 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), ConfigFileError> {
     }
     file.write_all(content).and_then(|()| file.sync_all()).map_err(io_error(&beside, "write"))?;
     fs::rename(&beside, path).map_err(io_error(path, "replace"))?;
+    force_directory(path)
+}
+
+fn force_directory(path: &Path) -> Result<(), ConfigFileError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(dir, "force the directory of"))
 }

@@ -19,6 +19,7 @@ impl Turn<'_> {
             LearnerConfig {
                 me: config.me,
                 observer: config.role() == Role::Observer,
+                logs: config.logs(),
                 config_version: reconfig::version(&config.members),
                 init_limit_ms: config.init_limit_ms(),
                 sync_limit_ms: config.sync_limit_ms(),

@@ -359,8 +359,10 @@ impl Ensemble {
     /// be adopted without its txn.
     fn set_config_node(&self, tree: &mut Tree) {
         let text = self.config.members.to_string();
-        let there = tree.lookup(CONFIG_PATH);
-        if there.is_none_or(|node| node.data() != Some(text.as_bytes())) {
+        let there = tree.lookup(CONFIG_PATH).and_then(|node| node.data());
+        // A newer one came with its txn, and is to come.
+        let newer = there.is_some_and(|data| reconfig::version_of(data) > self.config.members.version);
+        if there != Some(text.as_bytes()) && !newer {
             tree.set_config(text.as_bytes(), reconfig::version(&self.config.members), 0);
         }
     }
@@ -572,6 +574,7 @@ impl Turn<'_> {
         let read_only_at_ms = grace_ms.map(|ms| self.now.mono_ms.saturating_add(ms));
         self.me.state = State::Looking { read_only_at_ms };
         self.set_part(Part::Looking);
+        self.see_config_of_log();
         if let Some(leader) = self.me.appointed.take() {
             self.appoint(leader);
             return;

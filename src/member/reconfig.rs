@@ -12,6 +12,7 @@ use super::{MemberConfig, Output, State, Turn};
 use crate::{
     config::members::{Members, Role},
     pipeline::{self, Membership},
+    tree::CONFIG_PATH,
     types::{OpCode, ServerId, Zxid},
     zab::{
         LeaderInput,
@@ -38,6 +39,22 @@ impl Turn<'_> {
         config.next = (members.version > config.members.version).then_some(members);
         self.out.push(Output::SeeConfig { next: config.next.clone().map(Box::new) });
         self.tell_election();
+    }
+
+    /// What this member has in its log it has seen, whether it could say so in its files or not: before it looks for a
+    /// leader, or leads, it goes by the configuration too that its last reconfiguration proposes.
+    pub(super) fn see_config_of_log(&mut self) {
+        let Some(data) = self.tree.lookup(CONFIG_PATH).and_then(|node| node.data()) else { return };
+        if version_of(data) <= self.me.config.last_seen().version {
+            return;
+        }
+        match std::str::from_utf8(data).ok().and_then(|text| Members::read_active(text).ok()) {
+            Some(members) => self.see_config(members),
+            None => {
+                let text = format!("the configuration in {CONFIG_PATH} cannot be read");
+                self.out.push(Output::Note { text });
+            }
+        }
     }
 
     /// A configuration is committed. Answers whether this member has another role by it.
@@ -213,6 +230,11 @@ impl Turn<'_> {
         let peer_epoch = i64::from(self.me.current.0);
         self.elect(election::Input::Appointed { leader, last, peer_epoch });
     }
+}
+
+/// The version of the configuration that the znode shows; 0 when it shows none.
+pub(super) fn version_of(data: &[u8]) -> u64 {
+    std::str::from_utf8(data).ok().and_then(Members::version_of_text).unwrap_or(0)
 }
 
 /// The version of a configuration as it is told.

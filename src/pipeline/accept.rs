@@ -247,6 +247,13 @@ impl Pipeline {
             self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::MarshallingError });
             return;
         }
+        if let Role::Leading(leading) = &self.role
+            && leading.is_over()
+        {
+            // It will never be answered, so nothing that comes later may be.
+            self.wait(request.session, Waiting::Close { conn: request.conn });
+            return;
+        }
         let (session, closes) = (request.session, request.op == OpCode::CloseSession);
         let (conn, xid) = (request.conn, request.xid);
         if closes && self.sessions.is_local(session) {

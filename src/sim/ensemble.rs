@@ -12,12 +12,14 @@
 //! | `net` | who reaches whom; streams that keep their order, stall and break |
 //! | `serving`, `client` | clients and their connections |
 //! | `faults` | what goes wrong |
+//! | `configs` | members that come and go, and the files that say so |
 //! | `ghost`, `model`, `properties` | what is known, what should be, what must hold |
 //!
 //! Start reading at [`run`].
 
 mod client;
 mod compare;
+mod configs;
 mod faults;
 mod ghost;
 mod model;
@@ -59,6 +61,7 @@ pub struct Outcome {
     pub log_probes: u64,
     pub expiries: u64,
     pub refusals: u64,
+    pub reconfigurations: u64,
     /// A digest of everything that happened.
     pub trace_hash: u64,
 }
@@ -97,6 +100,9 @@ fn live(world: &mut World) -> Result<(), Stop> {
     world.run_until(end_us + 500_000, |_| Ok(false))?;
     world.send_errands();
     if !world.run_until(end_us + LIVE_WITHIN_US, |w| Ok(w.is_live().is_ok()))? {
+        if world.hopeless {
+            return Ok(());
+        }
         let why = world.is_live().err().unwrap_or_default();
         return Err(Stop::Violation(format!("Liveness: {why}")));
     }
@@ -122,6 +128,7 @@ fn outcome(world: &World) -> Outcome {
         log_probes: world.log_probes,
         expiries: world.expiries,
         refusals: world.refusals,
+        reconfigurations: world.reconfigurations,
         trace_hash: world.trace_hash(),
     }
 }

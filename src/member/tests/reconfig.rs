@@ -299,3 +299,29 @@ fn a_configuration_to_come_at_the_start_is_forgotten_when_the_leader_does_not_kn
     c.pass(20_000);
     assert_eq!(c.part(1), Part::Looking);
 }
+
+/// A leader died between forcing a reconfiguration's txn and writing the configuration to its file. After its start it led by
+/// the old configuration and committed the txn as a part of its history: the client's change was done and had no effect.
+#[test]
+fn a_member_has_seen_the_configuration_that_is_in_its_log_whatever_its_files_say() {
+    let mut tree = Tree::new(TreeOptions::default());
+    let version = Zxid::new(Epoch(1), 7);
+    let next = Members {
+        version: version.0 as u64,
+        ..Members::read(&[1, 2].map(|id| line(id, "participant")).join("\n"), false).unwrap()
+    };
+    tree.set_config(next.to_string().as_bytes(), version.0, 0);
+    let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
+    let config = dynamic(1, &[1, 2, 3]);
+    let epoch = Some(Epoch(1));
+    let mut member = Member::new(config, pipeline_config(ServerId(1), true), &[], version, epoch, epoch, now);
+    let mut outputs = Vec::new();
+    member.accept(now, &tree, Input::Tick, &mut outputs);
+    member.settle(now, &tree, &mut outputs);
+    let seen = outputs.iter().position(|o| *o == Output::SeeConfig { next: Some(Box::new(next.clone())) });
+    let votes = outputs.iter().position(|o| matches!(o, Output::Notify { .. }));
+    assert!(seen.expect("it is seen") < votes.expect("it looks"), "{outputs:?}");
+    // And nothing older takes its place in the tree.
+    member.apply(&mut tree, &mut WatchManager::new(1), &mut Deliveries::new(1), 1);
+    assert_eq!(tree.lookup(CONFIG_PATH).unwrap().data(), Some(next.to_string().as_bytes()));
+}

@@ -255,6 +255,30 @@ fn an_epoch_without_numbers_left_proposes_nothing_more() {
     assert_eq!((e.peers[0].last(), e.peers[0].pipeline.proposed()), (last, last));
 }
 
+/// A leader that proposes nothing more, at the end of an epoch or because it has handed over, dropped a write and answered
+/// the read behind it: the client took that for the answer to the write.
+#[test]
+fn a_leader_that_proposes_nothing_more_answers_nothing_behind_a_write() {
+    let mut e = Ensemble::new();
+    let c0 = conn(0, 1);
+    let zero = e.open(0, c0);
+    e.retire_all();
+    e.begin(0);
+    e.take_up(0, c0, zero);
+    e.apply(0);
+    e.told(0);
+    let Role::Leading(leading) = &mut e.peers[0].pipeline.role else { panic!("it leads") };
+    leading.broadcast =
+        zab::Broadcast::new(Quorum::majority([1, 2, 3].map(ServerId)), Zxid::new(Epoch(2), u32::MAX - 1));
+    e.ask(0, c0, zero, 1, OpCode::Create, create("/a", 0));
+    let read = rec::ExistsRequest { path: Some("/".into()), watch: false };
+    e.ask(0, c0, zero, 2, OpCode::Exists, to_vec(&read));
+    e.apply(0);
+    let told = e.told(0);
+    assert_eq!(told[0].then, Then::Close, "{told:?}");
+    assert_eq!(told[0].answered, 0, "{told:?}");
+}
+
 #[test]
 fn only_a_leader_looks_after_containers() {
     let mut e = Ensemble::new();

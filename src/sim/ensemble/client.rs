@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     sim::write::{Write, encode, simple},
+    tree::CONFIG_PATH,
     types::{OpCode, SessionId, Zxid},
 };
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub(super) enum What {
     Read(Read),
     Sync,
     SetWatches,
+    /// What are the members?
+    Config,
 }
 
 #[derive(Clone, Debug)]
@@ -222,6 +225,10 @@ impl World {
             }
             return;
         }
+        if self.settings.reconfig && self.client_asks_about_members(index) {
+            return;
+        }
+        let client = &self.clients[index];
         match draw {
             0..50 => self.client_writes(index, session),
             50..80 => self.client_reads(index, second < 40, Zxid::ZERO),
@@ -235,6 +242,20 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Now and then a client changes the members, or asks who they are. Whether it has.
+    fn client_asks_about_members(&mut self, index: usize) -> bool {
+        match self.extra.below(100) {
+            0..4 => {
+                let write = self.some_change();
+                self.say(|| format!("client {index} asks for {write:?}"));
+                self.client_request(index, What::Write(write));
+            }
+            4..8 => self.client_request(index, What::Config),
+            _ => return false,
+        }
+        true
     }
 
     fn client_writes(&mut self, index: usize, session: SessionId) {
@@ -269,6 +290,10 @@ impl World {
             What::Ping => (OpCode::Ping, Vec::new()),
             What::Write(write) => encode(write),
             What::Sync => (OpCode::Sync, to_vec(&rec::SyncRequest { path: Some("/".into()) })),
+            What::Config => {
+                let request = rec::GetDataRequest { path: Some(CONFIG_PATH.into()), watch: false };
+                (OpCode::GetData, to_vec(&request))
+            }
             What::Read(Read { path, children: true, watch, .. }) => {
                 let request = rec::GetChildrenRequest { path: Some(path.as_str().into()), watch: *watch };
                 (OpCode::GetChildren, to_vec(&request))
@@ -386,6 +411,7 @@ impl World {
         client.seen = zxid;
         match &pending.what {
             What::Ping | What::Sync | What::SetWatches => {}
+            What::Config => rules::config_answered(&self.ghost, client, &answer)?,
             What::Read(read) => {
                 rules::read_answered(&self.ghost, client, read, &answer)?;
                 self.reads += 1;

@@ -11,7 +11,7 @@ impl World {
     pub(super) fn compare_members(&self) -> Result<(), Stop> {
         let sessions: Vec<_> = self.ghost.model.living().collect();
         let mut digest = None;
-        for (n, node) in self.nodes.iter().enumerate() {
+        for (n, node) in self.nodes.iter().enumerate().filter(|(n, _)| self.has_to_serve(*n)) {
             let Some(run) = &node.run else { continue };
             let found = znodes(&run.tree);
             if found != *self.ghost.model.now() {

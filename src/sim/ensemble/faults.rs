@@ -18,6 +18,10 @@ pub struct Settings {
     pub observers: usize,
     /// Voters are in three groups, and a quorum is a majority of most groups.
     pub groups: bool,
+    /// Servers that are no members at first.
+    pub spares: usize,
+    /// Clients change the members again and again.
+    pub reconfig: bool,
     /// Clients.
     pub clients: usize,
     /// `tickTime`, ms.
@@ -84,6 +88,8 @@ impl Settings {
             voters: 3,
             observers: 0,
             groups: false,
+            spares: 0,
+            reconfig: false,
             clients: 3,
             tick_ms: 200,
             init_limit_ticks: 10,
@@ -129,6 +135,12 @@ impl Settings {
             0 => u32::MAX,
             _ => (rng.next_u64() & rng.next_u64() | 1 << rng.below(KINDS.len() as u64)) as u32,
         };
+        // Drawn apart, so that seeds from before these mean what they meant.
+        let mut extra = Rng::new(seed ^ 0x0c0f_16e5);
+        settings.reconfig = extra.chance(25);
+        if settings.reconfig && settings.voters < 7 {
+            settings.spares = 1 + extra.below(2) as usize;
+        }
         settings
     }
 }
@@ -250,13 +262,15 @@ impl World {
     /// has filled it; still no more than one may be so at a time.
     fn lose_data(&mut self, n: usize) -> Result<(), Stop> {
         let whole = |i: usize| i == n || self.ghost.members[i].has_data;
-        if !(0..self.nodes.len()).all(whole) || self.ghost.tip() == Zxid::ZERO {
+        if !(0..self.nodes.len()).all(whole) || self.ghost.tip() == Zxid::ZERO || !self.can_do_without(n) {
             return Ok(());
         }
         if self.nodes[n].is_up() {
             self.died(n, "its disk is replaced".into(), true)?;
         }
-        self.nodes[n].disk = FakeDisk::new();
+        let disk = FakeDisk::new();
+        self.keep_configs(&self.nodes[n].disk, &disk);
+        self.nodes[n].disk = disk;
         self.nodes[n].options.create_empty_db = false;
         self.ghost.loses_data(n);
         Ok(())

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     sim::write::Write,
-    types::{Epoch, ErrorCode, SessionId, SubTxn, Txn, TxnBody, TxnFormat, Zxid},
+    types::{Epoch, ErrorCode, SessionId, SubTxn, Txn, TxnBody, TxnFormat, Zxid, members::Members},
     zab::Packet,
 };
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub(super) struct Witnessed {
     pub logged: Zxid,
     /// It has said, or may have, that it has everything up to this on stable storage.
     pub promised: Zxid,
+    /// What it had when it started last: what a disk still has then is not lost any more.
+    pub found: Zxid,
     /// The newest epoch that it has promised to, and the newest whose history it has acknowledged.
     pub accepted: Epoch,
     pub current: Epoch,
@@ -46,6 +48,8 @@ pub(super) struct Witnessed {
     pub delivered: usize,
     /// The epoch in which it leads and serves.
     pub leading: Option<Epoch>,
+    /// The versions of the configurations in its files: the active one, and a newer one that is proposed or 0.
+    pub config: (u64, u64),
 }
 
 /// How a client's write ended.
@@ -68,6 +72,9 @@ pub(super) struct Ghost {
     pub ended: BTreeMap<(SessionId, i32), Ended>,
     /// The last of each session's writes that took effect.
     effective: BTreeMap<SessionId, i32>,
+    /// All configurations with a version that there ever were, and the newest that anybody has adopted.
+    pub configs: BTreeMap<u64, Members>,
+    pub adopted: u64,
     properties: Vec<Box<dyn Property>>,
     pub checks: u64,
 }
@@ -84,6 +91,8 @@ impl Ghost {
             asked: BTreeMap::new(),
             ended: BTreeMap::new(),
             effective: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            adopted: 0,
             properties,
             checks: 0,
         }
@@ -205,7 +214,10 @@ impl Ghost {
         {
             let failed = failure(&txn.body);
             let moved = [ErrorCode::SessionMoved, ErrorCode::SessionExpired].map(ErrorCode::code);
+            let reconfigures = matches!(write, Write::Reconfig { .. });
             match (self.model.expected(write), failed) {
+                // Whether there is a quorum for it, or another one under way, the leader knows.
+                (_, Some(code)) if reconfigures && REFUSED_RECONFIG.contains(&code) => {}
                 (_, Some(code)) if moved.contains(&code) => {}
                 (Ok(()), None) if model::does(txn, write) => {}
                 (Err(expected), Some(code)) if expected.code() == code => {}
@@ -258,6 +270,20 @@ impl Ghost {
         Ok(())
     }
 
+    /// A member hears of a configuration: a version means one configuration.
+    pub fn hears_of(&mut self, members: &Members) -> Check {
+        match self.configs.get(&members.version) {
+            Some(known) if known != members => {
+                Err(format!("Reconfiguration: version {:x} is {known} and {members}", members.version))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.configs.insert(members.version, members.clone());
+                Ok(())
+            }
+        }
+    }
+
     /// A member has started again with a history that ends with `last`.
     pub fn restarts(
         &mut self,
@@ -282,7 +308,7 @@ impl Ghost {
             ));
         }
         let member = &mut self.members[node];
-        (member.logged, member.leading) = (last, None);
+        (member.logged, member.found, member.leading) = (last, last, None);
         self.show(Seen::Stopped { node })
     }
 
@@ -294,6 +320,13 @@ impl Ghost {
             promised = self.proposals[&promised].before;
         }
         self.members[node].promised = promised;
+        self.members[node].found = promised;
+    }
+
+    /// Whether a member has a txn on stable storage.
+    pub fn keeps(&self, node: usize, zxid: Zxid) -> bool {
+        let member = &self.members[node];
+        self.contains(member.promised, zxid) || self.contains(member.found, zxid)
     }
 
     /// It is done.
@@ -304,8 +337,8 @@ impl Ghost {
 
     /// A member's disk is empty from now on.
     pub fn loses_data(&mut self, node: usize) {
-        let delivered = self.members[node].delivered;
-        self.members[node] = Witnessed { delivered, ..Witnessed::default() };
+        let Witnessed { delivered, config, .. } = self.members[node];
+        self.members[node] = Witnessed { delivered, config, ..Witnessed::default() };
     }
 
     /// A member says something that rests on its epochs.
@@ -334,6 +367,9 @@ impl Ghost {
         self.show(Seen::Stopped { node })
     }
 }
+
+/// How a reconfiguration may be refused: badly asked for, no quorum in step, another one under way, another version.
+const REFUSED_RECONFIG: [i32; 4] = [-8, -13, -14, -103];
 
 /// The error that a txn records.
 fn failure(body: &TxnBody) -> Option<i32> {

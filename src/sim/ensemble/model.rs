@@ -29,6 +29,8 @@ pub(super) struct Model {
     /// Changes to the list of children, by parent; the parent's own end is one.
     children: BTreeMap<String, Vec<Zxid>>,
     pub sessions: BTreeMap<SessionId, Life>,
+    /// The reconfigurations.
+    pub reconfigured: Vec<Zxid>,
 }
 
 /// Which changes a watch is for.
@@ -119,6 +121,7 @@ impl Model {
                 self.put(path, zxid, None);
             }
             SubTxn::Error { .. } => {}
+            SubTxn::Reconfig { .. } => self.reconfigured.push(zxid),
             other => return Err(format!("{zxid} is {other:?}, which nobody asked for")),
         }
         Ok(())
@@ -217,7 +220,7 @@ fn expected(nodes: &BTreeMap<String, Known>, write: &Write) -> Result<(), ErrorC
             }
             Ok(())
         }
-        Write::Close { .. } => Ok(()),
+        Write::Close { .. } | Write::Reconfig { .. } => Ok(()),
     }
 }
 
@@ -242,6 +245,8 @@ fn op_does(op: &SubTxn, write: &Write) -> bool {
             path == p && data.as_deref() == Some(&d[..])
         }
         (SubTxn::Delete { path, .. }, Write::Delete { path: p }) => path == p,
+        // What it makes of the members was looked at when it was proposed.
+        (SubTxn::Reconfig { .. }, Write::Reconfig { .. }) => true,
         _ => false,
     }
 }

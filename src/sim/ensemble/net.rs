@@ -143,14 +143,22 @@ impl World {
         pair.last[side] = Some(notification);
         if pair.connected {
             self.put_notification(from, to);
-        } else {
+        } else if self.knows(from, to) {
             let at = self.now_us + self.delay_us();
             self.at(at, Event::ConnectPeer { from, to });
         }
     }
 
+    /// Whether a node has the address of another.
+    pub(super) fn knows(&self, node: usize, other: usize) -> bool {
+        self.nodes[node].configs.knows(self.nodes[other].id)
+    }
+
     pub(super) fn connect_peers(&mut self, from: usize) {
         for to in (0..self.nodes.len()).filter(|to| *to != from) {
+            if !self.knows(from, to) {
+                continue;
+            }
             let at = self.now_us + self.delay_us();
             self.at(at, Event::ConnectPeer { from, to });
         }

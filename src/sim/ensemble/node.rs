@@ -4,6 +4,7 @@
 //! a log that is written and not forced.
 
 use super::{
+    configs::Configs,
     ghost::hash,
     net::{End, Item, Process},
     world::{Event, Stop, Us, World},
@@ -30,6 +31,8 @@ use std::{
 pub(super) struct Node {
     pub id: ServerId,
     pub observer: bool,
+    /// What it goes by, in an ensemble that is reconfigured.
+    pub configs: Configs,
     pub disk: FakeDisk,
     pub options: StorageOptions,
     pub life: u64,
@@ -158,6 +161,7 @@ impl World {
         }
         self.ghost.restarts(n, last, accepted, current)?;
         self.ghost.digest(n, last, recovered.tree.digest())?;
+        self.load_configs(n)?;
         let (config, pipeline) = self.configs(n);
         let member = Member::new(config, pipeline, &recovered.sessions, told, accepted, current, now);
         let node = &mut self.nodes[n];
@@ -291,6 +295,7 @@ impl World {
         outputs: &mut Vec<Output>,
     ) -> Result<(), Stop> {
         loop {
+            let mut proposed = Vec::new();
             while let Some(batch) = run.member.take_log() {
                 let leads = run.member.part() == Part::Leading;
                 for txn in batch.logged() {
@@ -301,10 +306,20 @@ impl World {
                         self.say(|| format!("node {n}: logs {what}"));
                     }
                     if made {
+                        proposed.push(txn.zxid);
                         self.note_expiry(n, now, txn.zxid)?;
                     }
                 }
                 run.queued.push_back(batch);
+            }
+            // A configuration is on stable storage before the txn that says it.
+            if let Some(last) = outputs.iter().rposition(|o| matches!(o, Output::SeeConfig { .. })) {
+                for output in outputs.drain(..=last).collect::<Vec<_>>() {
+                    self.execute(n, run, output)?;
+                }
+            }
+            for zxid in proposed {
+                self.check_change(n, zxid)?;
             }
             self.append(n, run)?;
             if outputs.is_empty() && !self.begin_tree(n, run, now)? {
@@ -423,6 +438,8 @@ impl World {
         self.trace_output(n, &output);
         match output {
             Output::Notify { to, notification } => {
+                let vote = notification.vote;
+                self.say(|| format!("node {n}: votes, to {}: {vote:?}", to.0));
                 if let Some(to) = self.index_of(to) {
                     self.notify(n, to, notification);
                 }
@@ -431,9 +448,12 @@ impl World {
             Output::ConnectLeader { attempt, leader } => {
                 self.disconnect_leader(run, "another attempt");
                 run.leader = Some((attempt, None));
-                if let Some(leader) = self.index_of(leader) {
+                let Some(leader) = self.index_of(leader) else { return Ok(()) };
+                if self.knows(n, leader) {
                     let at = self.now_us + self.delay_us();
                     self.at(at, Event::Dial { learner: me, attempt, leader, tries: 1 });
+                } else {
+                    self.feed_leader_down(me, attempt, "its address is unknown");
                 }
             }
             Output::DisconnectLeader { attempt } => {
@@ -485,11 +505,8 @@ impl World {
             Output::Diverged { what } => {
                 return Err(Stop::Violation(format!("node {n} says that it has diverged: {what}")));
             }
-            Output::SeeConfig { .. } | Output::AdoptConfig { .. } => {
-                return Err(Stop::Violation(format!(
-                    "node {n} takes another configuration, and nobody may ask for one"
-                )));
-            }
+            Output::SeeConfig { next } => self.see_config(n, run, next.map(|next| *next))?,
+            Output::AdoptConfig { active } => self.adopt_config(n, *active)?,
             Output::Note { text } => self.say(|| format!("node {n}: {text}")),
         }
         Ok(())

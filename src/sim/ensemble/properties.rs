@@ -15,6 +15,7 @@ mod leadership2;
 mod local_primary_order;
 mod prefix_consistency;
 mod primary_integrity;
+mod reconfiguration;
 mod session_time;
 mod total_order;
 
@@ -38,6 +39,10 @@ pub(super) enum Seen {
     Heard { node: usize, session: SessionId, at_ms: i64 },
     /// A leader ends a session on its own account.
     Expires { node: usize, session: SessionId, at_ms: i64 },
+    /// A member goes by another configuration from now on, and has it on disk.
+    Adopts { node: usize, version: u64 },
+    /// A server that is no member was given a configuration to begin with.
+    Provisioned { node: usize },
 }
 
 pub(super) trait Property {
@@ -59,5 +64,6 @@ pub(super) fn all() -> Vec<Box<dyn Property>> {
         Box::new(primary_integrity::PrimaryIntegrity::default()),
         Box::new(acknowledged::Acknowledged::default()),
         Box::new(session_time::SessionTime::default()),
+        Box::new(reconfiguration::Reconfiguration::default()),
     ]
 }

@@ -124,7 +124,9 @@ impl World {
             Ask::Request { xid, op, body } => {
                 let Some(kept) = run.conns.get_mut(&id) else { return Ok(()) };
                 let session = kept.session;
-                let ids: Arc<[Id]> = [].into();
+                // Only the super user may change the members.
+                let ids: Arc<[Id]> =
+                    if op == OpCode::Reconfig { [Id::new("super", "")].into() } else { [].into() };
                 if !ops::is_write(op) && op != OpCode::Sync && kept.waiting == 0 {
                     let mut frames = Vec::new();
                     serve_now(run, id, session, xid, op, &body, &ids, &mut frames);

@@ -81,6 +81,7 @@ fn an_ensemble_keeps_its_promises_whatever_goes_wrong() {
                 total.log_probes += one.log_probes;
                 total.expiries += one.expiries;
                 total.refusals += one.refusals;
+                total.reconfigurations += one.reconfigurations;
             }
         };
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();

@@ -2,6 +2,7 @@
 
 use super::{
     client::{Ask, Client, Errand, Tell},
+    configs::Configs,
     faults::{Faults, Settings},
     ghost::Ghost,
     net::{End, Net, Process},
@@ -10,15 +11,10 @@ use super::{
     serving::Wire,
 };
 use crate::{
-    member::{Input, MemberConfig, Output, Part, RoleOptions},
-    ops::OpsConfig,
-    pipeline::{LocalSessions, PipelineConfig, ReaperConfig},
+    member::{Input, Output, Part},
     sim::{disk::FakeDisk, rng::Rng},
     storage::StorageOptions,
-    types::{
-        LinkId, OwnerRules, ServerId, TxnFormat, Zxid,
-        members::{Hierarchy, Member, Members, PeerAddress, Role},
-    },
+    types::{LinkId, ServerId, Zxid},
     zab::election::Notification,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -102,6 +98,8 @@ pub(super) struct World {
     queue: std::collections::BinaryHeap<Reverse<Due>>,
     serial: u64,
     pub rng: Rng,
+    /// For what came later to the simulation: what the other one draws does not change by it.
+    pub extra: Rng,
     pub nodes: Vec<Node>,
     pub net: Net,
     pub clients: Vec<Client>,
@@ -119,6 +117,9 @@ pub(super) struct World {
     pub log_probes: u64,
     pub expiries: u64,
     pub refusals: u64,
+    pub reconfigurations: u64,
+    /// The ensemble has been given members without data that it cannot do without.
+    pub hopeless: bool,
     pub reads: u64,
     pub events: u64,
 }
@@ -126,7 +127,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, settings: Settings, tells: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let count = settings.voters + settings.observers;
+        let count = settings.voters + settings.observers + settings.spares;
         let nodes = (0..count)
             .map(|n| {
                 let mut options = StorageOptions::in_dir("/data");
@@ -135,6 +136,7 @@ impl World {
                 Node {
                     id: ServerId(n as i64 + 1),
                     observer: n >= settings.voters,
+                    configs: Configs::default(),
                     disk: FakeDisk::new(),
                     options,
                     life: 0,
@@ -173,9 +175,12 @@ impl World {
             log_probes: 0,
             expiries: 0,
             refusals: 0,
+            reconfigurations: 0,
+            hopeless: false,
             reads: 0,
             events: 0,
             rng,
+            extra: Rng::new(seed ^ 0x7ec0_4f16),
             settings,
         };
         world.net.delay_max_us = world.settings.delay_max_us;
@@ -387,54 +392,6 @@ impl World {
         Ok(())
     }
 
-    /// What a member and its pipeline are told of their configuration.
-    pub(super) fn configs(&self, n: usize) -> (MemberConfig, PipelineConfig) {
-        let servers = self.nodes.iter().map(|node| {
-            let port = 2000 + node.id.0 as u16;
-            let address = PeerAddress { host: "host".into(), quorum_port: port, election_port: port + 1000 };
-            let role = if node.observer { Role::Observer } else { Role::Participant };
-            (node.id, Member { addresses: vec![address], role, client: None })
-        });
-        let voters = self.nodes.iter().filter(|node| !node.observer).map(|node| node.id);
-        let hierarchy = self.settings.groups.then(|| Hierarchy {
-            group_of: voters.clone().map(|id| (id, id.0 % 3)).collect(),
-            weight_of: voters.map(|id| (id, 1)).collect(),
-        });
-        let members = Members { servers: servers.collect(), hierarchy, version: 0 };
-        let tick_ms = self.settings.tick_ms;
-        let rules = OwnerRules { extended_types: true, emulate_353: false };
-        let member = MemberConfig {
-            me: self.nodes[n].id,
-            members,
-            next: None,
-            reconfig_enabled: false,
-            standalone_enabled: true,
-            multi_address: false,
-            tick_ms,
-            init_limit_ticks: self.settings.init_limit_ticks,
-            sync_limit_ticks: self.settings.sync_limit_ticks,
-            notification_interval_min_ms: 200,
-            notification_interval_max_ms: 800,
-            commit_log_count: self.settings.commit_log_count,
-            force_snapshot: self.settings.force_snapshot,
-            sync_from_log: self.size_factor >= 0.0,
-            snapshot_syncs_max: 10,
-            roles: RoleOptions::default(),
-        };
-        let pipeline = PipelineConfig {
-            server: self.nodes[n].id,
-            tick_ms,
-            session_timeout_min_ms: 2 * tick_ms as i32,
-            session_timeout_max_ms: 100 * tick_ms as i32,
-            reaper: ReaperConfig::default(),
-            ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
-            txn_format: TxnFormat::default(),
-            local_sessions: LocalSessions::default(),
-            throttled_op_wait_ms: 0,
-        };
-        (member, pipeline)
-    }
-
     /// Sends a client to every member with something to get done there; the others do nothing any more.
     pub(super) fn send_errands(&mut self) {
         for client in &mut self.clients {
@@ -453,7 +410,7 @@ impl World {
     /// Whether everything is as it should be once faults are over; if not, why.
     pub(super) fn is_live(&self) -> Result<(), String> {
         let mut leaders = Vec::new();
-        for (n, node) in self.nodes.iter().enumerate() {
+        for (n, node) in self.nodes.iter().enumerate().filter(|(n, _)| self.has_to_serve(*n)) {
             match node.part() {
                 Some(part) if part.serves() => {
                     if part == Part::Leading {
@@ -466,7 +423,8 @@ impl World {
         if leaders.len() != 1 {
             return Err(format!("leaders are {leaders:?}"));
         }
-        let undone = self.clients.iter().find(|c| c.errand.as_ref().is_some_and(|e| !e.done));
+        let undone = |e: &Errand| !e.done && self.has_to_serve(e.node);
+        let undone = self.clients.iter().find(|c| c.errand.as_ref().is_some_and(undone));
         match undone {
             Some(client) => Err(format!(
                 "{} has not got a write done at node {}",
@@ -480,7 +438,9 @@ impl World {
     /// Whether all members have the same, right state.
     pub(super) fn is_converged(&self) -> Result<(), String> {
         let tip = self.ghost.tip();
-        let busy = self.clients.iter().find(|c| !c.dead && (!c.is_established() || !c.is_idle()));
+        let served = |c: &&Client| c.errand.as_ref().is_none_or(|e| self.has_to_serve(e.node));
+        let mut alive = self.clients.iter().filter(|c| !c.dead).filter(served);
+        let busy = alive.find(|c| !c.is_established() || !c.is_idle());
         if let Some(client) = busy {
             return Err(format!("{} waits", client.name()));
         }
@@ -489,7 +449,8 @@ impl World {
                 return Err(format!("session {session} lives on without a client"));
             }
         }
-        for (n, node) in self.nodes.iter().enumerate() {
+        self.agree_on_config()?;
+        for (n, node) in self.nodes.iter().enumerate().filter(|(n, _)| self.has_to_serve(*n)) {
             let Some(run) = &node.run else { return Err(format!("node {n} is down")) };
             if run.tree.last_zxid() != tip || self.ghost.members[n].logged != tip {
                 let (last, logged) = (run.tree.last_zxid(), self.ghost.members[n].logged);

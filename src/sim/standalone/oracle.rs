@@ -64,6 +64,8 @@ impl Model {
                 }
             }
             Write::Close { session } => self.0.retain(|_, n| n.owner != Some(*session)),
+            // A server that is alone has no members.
+            Write::Reconfig { .. } => return Err(ErrorCode::ReconfigDisabled),
         }
         Ok(())
     }

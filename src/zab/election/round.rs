@@ -124,8 +124,8 @@ pub struct Election {
     /// Votes of members that have a leader, in whatever round they chose it.
     settled: BTreeMap<ServerId, (i32, Vote)>,
     pending: VecDeque<(ServerId, Notification)>,
-    /// What each voter was answered to what, in this round.
-    told: BTreeMap<ServerId, (Proposal, Proposal)>,
+    /// When each peer was answered last: to what, and what.
+    answered: BTreeMap<ServerId, (i64, (Vote, Vote))>,
     /// Peers that cannot be reached: nobody waits for their votes.
     down: BTreeSet<ServerId>,
     interval_ms: i64,
@@ -149,7 +149,7 @@ impl Election {
             votes: BTreeMap::new(),
             settled: BTreeMap::new(),
             pending: VecDeque::new(),
-            told: BTreeMap::new(),
+            answered: BTreeMap::new(),
             down: BTreeSet::new(),
             resend_at_ms: i64::MAX,
             decide_at_ms: None,
@@ -162,7 +162,7 @@ impl Election {
         match input {
             Input::Look { last, peer_epoch } => self.look(now_ms, last, peer_epoch),
             Input::Heard { from, notification } => {
-                self.answer(from, &notification);
+                self.answer(now_ms, from, &notification);
                 // Who has no vote is answered and does not count, not even as a sign that there is news.
                 if self.state == PeerState::Looking && self.is_voter(from) {
                     if self.pending.len() == PENDING_MAX {
@@ -253,7 +253,7 @@ impl Election {
         self.votes.clear();
         self.settled.clear();
         self.pending.clear();
-        self.told.clear();
+        self.answered.clear();
         self.decide_at_ms = None;
         self.interval_ms = self.config.notification_interval_min_ms;
         self.resend_at_ms = now_ms + self.interval_ms;
@@ -288,7 +288,17 @@ impl Election {
 
     fn hear(&mut self, now_ms: i64, from: ServerId, notification: &Notification) {
         let vote = notification.vote;
-        if !self.is_voter(from) || !self.is_voter(vote.proposal.leader) {
+        if !self.is_voter(from) {
+            return;
+        }
+        // A voter of the configuration to come that does not know of it is for nobody, but may be rounds ahead.
+        if vote.state == PeerState::Looking && vote.proposal.leader == Proposal::NONE.leader {
+            if vote.round > self.round {
+                self.enter(vote.round, self.initial);
+            }
+            return;
+        }
+        if !self.is_voter(vote.proposal.leader) {
             return;
         }
         match vote.state {
@@ -304,12 +314,8 @@ impl Election {
             return;
         }
         if vote.round > self.round {
-            self.round = vote.round;
-            self.votes.clear();
-            self.decide_at_ms = None;
             let better = self.better(&vote.proposal, &self.initial);
-            self.proposal = if better { vote.proposal } else { self.initial };
-            self.tell_everybody();
+            self.enter(vote.round, if better { vote.proposal } else { self.initial });
         } else if self.better(&vote.proposal, &self.proposal) {
             self.proposal = vote.proposal;
             self.decide_at_ms = None;
@@ -317,6 +323,14 @@ impl Election {
         }
         self.votes.insert(from, vote);
         self.consider(now_ms);
+    }
+
+    /// Others are in a later round.
+    fn enter(&mut self, round: i64, proposal: Proposal) {
+        (self.round, self.proposal) = (round, proposal);
+        self.votes.clear();
+        self.decide_at_ms = None;
+        self.tell_everybody();
     }
 
     fn hear_settled(&mut self, from: ServerId, notification: &Notification) {
@@ -380,23 +394,38 @@ impl Election {
     }
 
     /// What a message is answered with at once, whatever the member is doing.
-    fn answer(&mut self, from: ServerId, heard: &Notification) {
+    fn answer(&mut self, now_ms: i64, from: ServerId, heard: &Notification) {
         let looking = self.state == PeerState::Looking;
         let sender_looks = heard.vote.state == PeerState::Looking;
         // Only those that look are answered, voters or not: two that answer each other's answers never end.
         let behind = !looking || !self.is_voter(from) || heard.vote.round < self.round;
-        if sender_looks && (behind || self.has_missed_mine(from, &heard.vote)) {
+        if sender_looks
+            && (behind || self.has_missed_mine(&heard.vote))
+            && !self.has_just_answered(now_ms, from, heard.vote)
+        {
             self.send(from);
         }
     }
 
-    /// Whether a voter of this round proposes something worse than this member does, and has not been told so since it
-    /// does. This member's vote may have reached it before it began to look, and was lost on it then. Upstream leaves
-    /// it to the next resending.
-    fn has_missed_mine(&mut self, from: ServerId, vote: &Vote) -> bool {
-        vote.round == self.round
-            && self.proposal.beats(&vote.proposal)
-            && self.told.insert(from, (self.proposal, vote.proposal)) != Some((self.proposal, vote.proposal))
+    /// Whether the same was answered to the same a moment ago. Two that look, of which one takes the other for nobody with
+    /// a vote and the other that one for late, would answer each other's answers as fast as they can.
+    fn has_just_answered(&mut self, now_ms: i64, from: ServerId, heard: Vote) -> bool {
+        let answer = (heard, self.vote());
+        let pause_ms = self.config.notification_interval_min_ms / 2;
+        match self.answered.get(&from) {
+            Some((at_ms, before)) if *before == answer && now_ms - at_ms < pause_ms => true,
+            _ => {
+                self.answered.insert(from, (now_ms, answer));
+                false
+            }
+        }
+    }
+
+    /// Whether a voter of this round proposes something worse than this member does. This member's vote may have reached it
+    /// before it began to look, and was lost on it then. Upstream leaves it to the next resending, which others that talk
+    /// can put off for ever.
+    fn has_missed_mine(&self, vote: &Vote) -> bool {
+        vote.round == self.round && self.proposal.beats(&vote.proposal)
     }
 
     /// Sends the vote to every voter; a voter counts its own at once.

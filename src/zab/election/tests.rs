@@ -397,3 +397,96 @@ fn a_vote_that_came_before_a_voter_looked_is_told_again_when_it_does() {
     let decided = one.step(2, Input::Heard { from: ServerId(2), notification: answers.remove(0) });
     assert!(decided.contains(&Output::Decided(Role::Follower(ServerId(2)))), "{decided:?}");
 }
+
+/// A member between two configurations, and what it does when it hears something.
+fn between(me: i64, active: &[i64], next: &[i64]) -> Election {
+    let quorum = |ids: &[i64]| Quorum::majority(ids.iter().copied().map(ServerId));
+    Election::new(ElectionConfig {
+        me: ServerId(me),
+        voter: active.contains(&me),
+        observer: false,
+        quorums: [active, next].into_iter().filter(|ids| !ids.is_empty()).map(quorum).collect(),
+        text: "version=0".into(),
+        notification_interval_min_ms: 200,
+        notification_interval_max_ms: 60_000,
+    })
+}
+
+fn look(election: &mut Election, round: i64) {
+    for _ in 0..round {
+        election.step(0, Input::Look { last: Zxid(7), peer_epoch: 1 });
+    }
+}
+
+fn heard(from: i64, vote: Vote) -> Input {
+    Input::Heard { from: ServerId(from), notification: Notification::new(vote, "version=0".into()) }
+}
+
+/// Server 2 had seen a configuration of 1 and 2 when it was alone with it. Servers 1 and 3 went on without it, and never
+/// heard of that: it could not follow them, as it waited for a quorum of 1 and 2.
+#[test]
+fn who_alone_has_seen_a_configuration_follows_the_leader_that_others_follow() {
+    let mut mine = between(2, &[1, 2, 3], &[1, 2]);
+    look(&mut mine, 1);
+    let proposal = Proposal { leader: ServerId(3), zxid: Zxid(5), peer_epoch: 2 };
+    let vote = |state| Vote { proposal, round: 9, state };
+    assert_eq!(mine.step(1, heard(1, vote(PeerState::Following))), []);
+    let outputs = mine.step(2, heard(3, vote(PeerState::Leading)));
+    assert_eq!(outputs, [Output::Decided(Role::Follower(ServerId(3)))]);
+}
+
+/// Servers 3 and 4 have seen a configuration of 1 and 2, who have not and are some rounds ahead. The ones took the others
+/// for late, the others the ones for nobody.
+#[test]
+fn a_voter_to_be_that_does_not_know_of_it_is_followed_into_its_round() {
+    let mut knows = between(4, &[3, 4], &[1, 2]);
+    let mut does_not = between(1, &[3, 4], &[]);
+    look(&mut knows, 4);
+    look(&mut does_not, 5);
+    assert_eq!(does_not.vote().proposal, Proposal::NONE);
+    knows.step(1, heard(1, does_not.vote()));
+    assert_eq!(knows.vote().round, 5);
+    does_not.step(1, heard(4, knows.vote()));
+    assert_eq!(does_not.vote().proposal, knows.vote().proposal);
+    knows.step(2, heard(1, does_not.vote()));
+    assert_eq!(knows.state(), PeerState::Looking, "servers 2 and 3 have not spoken");
+}
+
+/// Server 1 takes server 7 for nobody with a vote, and 7 takes 1 for late: each answered the other's answers as fast as
+/// the network carried them.
+#[test]
+fn two_that_do_not_know_of_the_same_configuration_do_not_answer_each_other_for_ever() {
+    let mut seven = between(7, &[1, 2, 3], &[2, 7]);
+    let mut one = between(1, &[1, 2, 3], &[]);
+    look(&mut seven, 2);
+    look(&mut one, 1);
+    let answers = |outputs: Vec<Output>| outputs.iter().filter(|o| matches!(o, Output::Send { .. })).count();
+    let (mut said, mut now_ms) = (0, 0);
+    while said < 50 {
+        let before = said;
+        said += answers(one.step(now_ms, heard(7, seven.vote())));
+        said += answers(seven.step(now_ms, heard(1, one.vote())));
+        now_ms += 1;
+        if said == before {
+            break;
+        }
+    }
+    assert!(said <= 4, "{said} answers");
+    // What was lost on its way is answered when it is said again.
+    assert_eq!(answers(one.step(now_ms + 200, heard(7, seven.vote()))), 1);
+}
+
+/// A voter that was started again says in the same round what it said before. It was not answered a second time, and what was
+/// resent was put off by what others had to say: it never heard of the better vote.
+#[test]
+fn a_voter_that_says_the_same_again_is_answered_again() {
+    let mut mine = between(2, &[1, 2, 3], &[]);
+    look(&mut mine, 1);
+    let proposal = Proposal { leader: ServerId(3), zxid: Zxid(5), peer_epoch: 1 };
+    let worse = Vote { proposal, round: 1, state: PeerState::Looking };
+    for now_ms in [1, 1000, 2000] {
+        let outputs = mine.step(now_ms, heard(3, worse));
+        let answers = outputs.iter().filter(|o| matches!(o, Output::Send { to: ServerId(3), .. }));
+        assert_eq!(answers.count(), 1, "at {now_ms}");
+    }
+}

@@ -205,7 +205,7 @@ impl Leader {
             let answered = |link: &LinkId, l: &Link| l.pongs >= barrier.pings.get(link).copied().unwrap_or(1);
             let with =
                 self.links.iter().filter(|(link, l)| answered(link, l)).filter_map(|(_, l)| l.follower());
-            if !self.decides(with.chain([self.config.me])) {
+            if !self.decides(with.chain([self.config.me]).collect()) {
                 break;
             }
             self.out.push(LeaderOutput::BarrierPassed(barrier.id));
@@ -217,7 +217,7 @@ impl Leader {
         let limit_ms = self.config.init_limit_ms;
         match self.phase {
             Phase::Discovery => {
-                let with = self.supporters(|l| l.stage >= Stage::Known);
+                let with = list(self.begins_with(|l| l.stage >= Stage::Known).into_iter());
                 format!("within {limit_ms} ms only servers {with} have come, which is no quorum")
             }
             Phase::Promise => {
@@ -225,7 +225,7 @@ impl Leader {
                 format!("within {limit_ms} ms only servers {with} have promised, which is no quorum")
             }
             _ => {
-                let with = self.supporters(|l| l.stage >= Stage::Acked);
+                let with = list(self.synced().into_iter());
                 format!("within {limit_ms} ms only servers {with} have caught up, which is no quorum")
             }
         }

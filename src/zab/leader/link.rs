@@ -9,6 +9,8 @@ pub(super) struct Link {
     /// Who it is; known from its first packet on.
     pub(super) server: Option<ServerId>,
     pub(super) observer: bool,
+    /// It has promised to the leader's epoch, and not before.
+    pub(super) promised: bool,
     /// When it is given up unless it says something; `None` while it is the leader's turn, or while a tree is on its
     /// way, whose length nobody knows.
     pub(super) deadline_ms: Option<i64>,
@@ -55,6 +57,7 @@ impl Link {
             stage: Stage::Silent,
             server: None,
             observer: false,
+            promised: false,
             deadline_ms: Some(deadline_ms),
             supports_until_ms,
             acked: Zxid::ZERO,
@@ -77,6 +80,14 @@ impl Link {
     /// Its number, if its acknowledgements count.
     pub(super) fn follower(&self) -> Option<ServerId> {
         if self.observer { None } else { self.server }
+    }
+
+    /// Its number, if it counts for a leader that is not established yet: an observer that has bound itself may have a
+    /// vote by the configuration that is to come, or by one that it does not know of.
+    ///
+    /// Upstream counterpart: `Leader.waitForNewLeaderAck`, which does not ask what a learner says it is.
+    pub(super) fn supporter(&self) -> Option<ServerId> {
+        if self.observer && !self.promised { None } else { self.server }
     }
 
     /// Notes that proposals up to `zxid` were sent.

@@ -307,7 +307,8 @@ impl Leader {
         let Some(l) = self.links.get_mut(&link) else { return };
         (l.stage, l.deadline_ms) = (Stage::Promised(last), None);
         let server = l.server.unwrap_or_default();
-        let follower = l.follower();
+        l.promised = current_epoch != -1;
+        let supporter = l.supporter();
         // −1: it had promised to this epoch before and must not be counted twice.
         if self.phase == Phase::Promise && current_epoch != -1 {
             if (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last) {
@@ -318,7 +319,7 @@ impl Leader {
                 return;
             }
             if last != Zxid(-1) {
-                self.promised.extend(follower);
+                self.promised.extend(supporter);
             }
         }
         if self.phase > Phase::Promise {
@@ -329,7 +330,7 @@ impl Leader {
     /// Goes on to the next phase for as long as there is a quorum for it.
     fn advance(&mut self, history: &History) {
         let me = self.config.me;
-        if self.phase == Phase::Discovery && self.quorum(|l| l.stage >= Stage::Known) {
+        if self.phase == Phase::Discovery && self.decides(self.begins_with(|l| l.stage >= Stage::Known)) {
             self.epoch = Epoch(self.accepted_max.0.saturating_add(1));
             if self.epoch.0 > i32::MAX as u32 {
                 self.resign(format!("there is no epoch after {:#x}", self.accepted_max.0));
@@ -342,7 +343,7 @@ impl Leader {
             self.promised.insert(me);
             self.links_at(|s| s == Stage::Known).into_iter().for_each(|link| self.tell_epoch(link));
         }
-        if self.phase == Phase::Promise && self.decides(self.promised.iter().copied()) {
+        if self.phase == Phase::Promise && self.decides(self.promised.clone()) {
             self.out.push(LeaderOutput::StoreEpoch { kind: EpochKind::Current, epoch: self.epoch });
             self.enter(Phase::Sync);
             for link in self.links_at(|s| matches!(s, Stage::Promised(_))) {
@@ -351,7 +352,7 @@ impl Leader {
                 }
             }
         }
-        if self.phase == Phase::Sync && self.quorum(|l| l.stage >= Stage::Acked) {
+        if self.phase == Phase::Sync && self.decides(self.synced()) {
             self.out.push(LeaderOutput::Established { epoch: self.epoch });
             self.enter(Phase::Broadcast);
             self.next_ping_ms = self.now_ms + (self.config.tick_ms / 2).max(1);
@@ -401,11 +402,21 @@ impl Leader {
     /// Whether this member and the followers for which `holds` are a quorum of every configuration.
     fn quorum(&self, holds: impl Fn(&Link) -> bool) -> bool {
         let followers = self.links.values().filter(|l| holds(l)).filter_map(Link::follower);
-        self.decides(followers.chain([self.config.me]))
+        self.decides(followers.chain([self.config.me]).collect())
     }
 
-    fn decides(&self, members: impl Iterator<Item = ServerId>) -> bool {
-        let members: BTreeSet<_> = members.collect();
+    /// This member and the learners that have come this far, whatever they say they are.
+    fn begins_with(&self, holds: impl Fn(&Link) -> bool) -> BTreeSet<ServerId> {
+        self.links.values().filter(|l| holds(l)).filter_map(|l| l.server).chain([self.config.me]).collect()
+    }
+
+    /// Those that have its history on stable storage.
+    fn synced(&self) -> BTreeSet<ServerId> {
+        let learners = self.links.values().filter(|l| l.stage >= Stage::Acked);
+        learners.filter_map(Link::supporter).chain([self.config.me]).collect()
+    }
+
+    fn decides(&self, members: BTreeSet<ServerId>) -> bool {
         self.config.quorums.iter().all(|q| q.contains(members.iter().copied()))
     }
 

@@ -11,6 +11,8 @@ pub struct LearnerConfig {
     pub me: ServerId,
     /// It observes: it has no vote.
     pub observer: bool,
+    /// What it is told goes to its log. Nobody may count on an observer that keeps nothing.
+    pub logs: bool,
     /// Version of its active configuration.
     pub config_version: i64,
     /// `initLimit` × `tickTime`, ms: the longest silence of the leader until NEWLEADER.

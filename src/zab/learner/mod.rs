@@ -242,10 +242,12 @@ impl Learner {
             ));
             return;
         }
-        // Who has promised to the same epoch before must not be counted for it again.
+        // Who has promised to the same epoch before must not be counted for it again; who keeps nothing, never.
         let mut current_epoch = -1;
         if epoch > self.accepted {
-            current_epoch = self.current.0 as i32;
+            if self.config.logs {
+                current_epoch = self.current.0 as i32;
+            }
             self.accepted = epoch;
             self.out.push(LearnerOutput::StoreEpoch { kind: EpochKind::Accepted, epoch });
         }

@@ -224,6 +224,7 @@ pub(super) fn config_of(me: i64) -> LearnerConfig {
     LearnerConfig {
         me: ServerId(me),
         observer: false,
+        logs: true,
         config_version: 0,
         init_limit_ms: INIT_MS,
         sync_limit_ms: SYNC_MS,
@@ -280,6 +281,32 @@ fn a_learner_that_takes_a_long_tree_is_not_silent_until_it_is_sent() {
     w.pass(2);
     assert_eq!(w.peer(link).closed.as_deref(), Some("it has been silent for too long"));
     assert_eq!(w.ends(voter), (None, None));
+}
+
+/// A voter of the configuration to come may observe by the one that it knows of. When others of the new configuration were
+/// lost meanwhile, no leader could be established without it: elected again and again, and never enough followers.
+#[test]
+fn an_observer_that_is_to_vote_counts_until_the_leader_is_established() {
+    let quorums = || vec![Quorum::majority([1, 2, 3].map(ServerId)), Quorum::majority([3, 4].map(ServerId))];
+    let mut w = World::configured(3, quorums(), Disk::with(1, &zs(1, 1..=5)), |_| {});
+    w.join(2, false, Disk::with(1, &zs(1, 1..=5)));
+    let observer = w.join(4, true, Disk::with(1, &zs(1, 1..=5)));
+    w.run();
+    assert!(w.leader.is_established() && w.peer(observer).served);
+    // From then on it is told what is committed, and has no say in it.
+    w.propose();
+    w.run();
+    assert_eq!(w.disk.history.last_committed(), z(1, 5));
+
+    // One that has promised to a newer epoch goes along as observers do, and is not counted.
+    let mut w = World::configured(3, quorums(), Disk::with(1, &zs(1, 1..=5)), |_| {});
+    w.join(2, false, Disk::with(1, &zs(1, 1..=5)));
+    let link = w.join(4, true, Disk::with(1, &zs(1, 1..=5)));
+    w.deliver_to_leader(link);
+    w.lead(LeaderInput::Packet { link, packet: Packet::AckEpoch { zxid: z(1, 5), current_epoch: -1 } });
+    w.peer(link).to_learner.clear();
+    w.run();
+    assert_eq!(w.disk.current, Epoch(1));
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl World {
         let config = LearnerConfig {
             me: ServerId(id),
             observer,
+            logs: true,
             config_version: 0,
             init_limit_ms: INIT_MS,
             sync_limit_ms: SYNC_MS,

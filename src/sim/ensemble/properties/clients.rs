@@ -16,7 +16,7 @@ use crate::{
         },
         write::Write,
     },
-    types::{ErrorCode, SessionId, TxnBody, Zxid},
+    types::{ErrorCode, SessionId, TxnBody, Zxid, members::Members},
 };
 use quoll_jute::{Reader, Record, client as rec};
 
@@ -138,6 +138,31 @@ pub(in crate::sim::ensemble) fn read_answered(
         || (stat.version, stat.ephemeral_owner) != (known.version, owner)
     {
         return wrong(format!("version {} of {:x}", stat.version, stat.ephemeral_owner));
+    }
+    Ok(())
+}
+
+/// ReadAnswers, for the configuration: it is one that there is, and none that another one has replaced at that zxid.
+pub(in crate::sim::ensemble) fn config_answered(
+    ghost: &Ghost,
+    client: &Client,
+    answer: &Answer<'_>,
+) -> Check {
+    let Answer { zxid, err, body } = *answer;
+    let found = match rec::GetDataResponse::read(&mut Reader::new(body)) {
+        Ok(found) if err == 0 => found.data.unwrap_or_default(),
+        other => return Err(format!("ReadAnswers: the configuration is read as {err}, {other:?}")),
+    };
+    let text = String::from_utf8_lossy(&found).into_owned();
+    let members =
+        Members::read_active(&text).map_err(|e| format!("ReadAnswers: configuration {text}: {e}"))?;
+    let newest = ghost.model.reconfigured.iter().rfind(|z| **z <= zxid).map_or(0, |z| z.0 as u64);
+    let known = ghost.configs.get(&members.version);
+    if known != Some(&members) || members.version < newest {
+        let name = client.name();
+        return Err(format!(
+            "ReadAnswers: {name} reads {text} at {zxid}, it is {known:?}; {newest:x} is committed"
+        ));
     }
     Ok(())
 }
