@@ -131,6 +131,29 @@ fn the_two_ports_of_a_member_may_change_places() {
     e.wait_until_all_serve();
 }
 
+#[test]
+fn a_port_that_somebody_else_has_is_taken_as_soon_as_it_is_free() {
+    let _run = Run::new("a_port_that_somebody_else_has_is_taken_as_soon_as_it_is_free");
+    let ports = Ports::reserve();
+    let mut e = Ensemble::of(&QUOLL).build();
+    for id in 1..=3 {
+        e.start_knowing(id, &[1, 2, 3]);
+    }
+    let leader = e.wait_until_all_serve();
+    let id = if leader == 1 { 2 } else { 1 };
+    let old = move_one(&mut e, id, &ports);
+    let new = e.member(id).peer_ports;
+    let busy =
+        [new.quorum, new.election].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
+    assert_eq!(change(e.member(leader).addr(), &e.server_line(id, "participant"), "", -1), Some(0));
+    e.wait_until("it is tried for", |e| e.member(id).log().matches("is tried for again").count() > 2);
+    assert_eq!(e.member(id).mode(), Some(Mode::Follower), "it goes on");
+    drop(busy);
+    wait_for_ports(&mut e, id, old);
+    e.kill(leader);
+    e.wait_until("the other two go on", |e| e.leader().is_some());
+}
+
 /// Member 1 leads from the beginning to the end.
 fn grow_and_shrink(kinds: &[Arm; 5]) {
     let mut e = Ensemble::of(kinds).build();
@@ -270,7 +293,7 @@ fn move_ports(kinds: &[Arm; 3]) {
 }
 
 /// Gives the member the next two of these ports. Answers which it had.
-fn move_one(e: &mut Ensemble, id: u64, ports: &Ports) -> PeerPorts {
+pub fn move_one(e: &mut Ensemble, id: u64, ports: &Ports) -> PeerPorts {
     let old = e.member(id).peer_ports;
     let at = (id - 1) as u16 * 2;
     e.move_peer_ports(id, PeerPorts { quorum: ports.port(at), election: ports.port(at + 1) });
@@ -278,7 +301,7 @@ fn move_one(e: &mut Ensemble, id: u64, ports: &Ports) -> PeerPorts {
 }
 
 /// Waits until the member listens where it has to, and no longer where it did.
-fn wait_for_ports(e: &mut Ensemble, id: u64, old: PeerPorts) {
+pub fn wait_for_ports(e: &mut Ensemble, id: u64, old: PeerPorts) {
     let listens = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
     e.wait_until("it listens at the new ports only", |e| {
         let new = e.member(id).peer_ports;

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::member::Mode;
 use compat_tests::ensemble::{Ensemble, PATIENCE};
+use compat_tests::ports::Ports;
 use compat_tests::raw::{Client, Enc};
 use rand::RngExt;
 
-use crate::reconfig::{RECONFIG, Writes, change, config_of};
+use crate::reconfig::{RECONFIG, Writes, change, config_of, move_one, wait_for_ports};
 use crate::run::{MIXED, QUOLL, Run, write};
 
 #[test]
@@ -26,6 +27,35 @@ fn a_configuration_that_was_only_proposed_is_completed_by_the_other_kind_from_it
         Run::new("a_configuration_that_was_only_proposed_is_completed_by_the_other_kind_from_its_files");
     complete_after_the_end_of_all(&MIXED, &[Java, Quoll, Java]);
     complete_after_the_end_of_all(&[Java; 3], &QUOLL);
+}
+
+#[test]
+fn a_leader_that_completes_a_configuration_by_which_it_moves_goes_to_its_new_ports() {
+    let _run = Run::new("a_leader_that_completes_a_configuration_by_which_it_moves_goes_to_its_new_ports");
+    let ports = Ports::reserve();
+    let mut e = three(&QUOLL);
+    let mut admin = admin(&e, 3);
+    e.suspend(1);
+    e.suspend(2);
+    let old = move_one(&mut e, 3, &ports);
+    ask(&mut admin, &e.server_line(3, "participant"), "");
+    e.wait_until("the leader has logged it", |e| {
+        next_file(e, 3).exists() && logs_say(e, 3, &e.server_line(3, "participant"))
+    });
+    for id in [1, 2, 3] {
+        e.kill(id);
+    }
+    // It has what the other one lacks, and leads where both can find it.
+    for id in [1, 3] {
+        e.start_as_it_is(id);
+    }
+    e.wait_until("the two serve", |e| e.leader().is_some());
+    e.start_as_it_is(2);
+    e.wait_until_all_serve();
+    let text = all_go_by_one(&mut e);
+    assert!(text.contains(&e.server_line(3, "participant")), "{text}");
+    wait_for_ports(&mut e, 3, old);
+    write(e.member(3).addr(), "/after", 10);
 }
 
 /// It asked for a quorum of the configuration that only it had seen, too, and stayed outside for ever.
