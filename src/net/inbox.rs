@@ -1,5 +1,6 @@
 use parking_lot::Mutex;
 use std::{
+    fmt,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +15,24 @@ use std::{
 pub struct Inbox<T> {
     queue: Mutex<Vec<T>>,
     asleep: AtomicBool,
-    owner: OnceLock<Thread>,
+    owner: OnceLock<Owner>,
+}
+
+/// Who is to be woken.
+enum Owner {
+    /// A thread that waits in [`Inbox::wait`].
+    Thread(Thread),
+    /// One that waits for other things as well, in [`Inbox::wait_by`].
+    Other(Box<dyn Fn() + Send + Sync>),
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Thread(thread) => f.debug_tuple("Thread").field(&thread.id()).finish(),
+            Self::Other(_) => f.write_str("Other"),
+        }
+    }
 }
 
 impl<T> Default for Inbox<T> {
@@ -47,7 +65,10 @@ impl<T> Inbox<T> {
             && self.asleep.swap(false, Ordering::SeqCst)
             && let Some(owner) = self.owner.get()
         {
-            owner.unpark();
+            match owner {
+                Owner::Thread(thread) => thread.unpark(),
+                Owner::Other(wake) => wake(),
+            }
         }
     }
 
@@ -60,8 +81,8 @@ impl<T> Inbox<T> {
     /// Like [`take`](Self::take), but waits for something to be there, until `deadline` at the latest. Only the
     /// thread that first called this may call it.
     pub fn wait(&self, items: &mut Vec<T>, deadline: Option<Instant>) {
-        let owner = self.owner.get_or_init(thread::current);
-        debug_assert_eq!(owner.id(), thread::current().id());
+        let owner = self.owner.get_or_init(|| Owner::Thread(thread::current()));
+        debug_assert!(matches!(owner, Owner::Thread(owner) if owner.id() == thread::current().id()));
         loop {
             self.take(items);
             if !items.is_empty() {
@@ -79,6 +100,28 @@ impl<T> Inbox<T> {
                 }
             }
             self.asleep.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// For an owner that waits for other things as well and therefore calls [`wait_by`](Self::wait_by) instead of
+    /// [`wait`](Self::wait): `wake` ends its sleep. To be called before anything is put in.
+    pub fn set_waker(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let set = self.owner.set(Owner::Other(Box::new(wake)));
+        debug_assert!(set.is_ok(), "one owner");
+    }
+
+    /// Like [`take`](Self::take); in between `sleep` is called with whether there is nothing yet, so that it may wait
+    /// until it is woken. It has to return then, and soon if it may not wait.
+    pub fn wait_by(&self, items: &mut Vec<T>, sleep: impl FnOnce(bool)) {
+        self.take(items);
+        let nothing = items.is_empty() && {
+            self.asleep.store(true, Ordering::SeqCst);
+            self.queue.lock().is_empty()
+        };
+        sleep(nothing);
+        if items.is_empty() {
+            self.asleep.store(false, Ordering::SeqCst);
+            self.take(items);
         }
     }
 }
@@ -124,5 +167,29 @@ mod tests {
         let deadline = Instant::now() + Duration::from_millis(5);
         inbox.wait(&mut items, Some(deadline));
         assert!(items.is_empty() && Instant::now() >= deadline);
+    }
+
+    #[test]
+    fn an_owner_that_sleeps_in_its_own_way_misses_nothing() {
+        const COUNT: u32 = 20_000;
+        let inbox = Arc::new(Inbox::<u32>::default());
+        let (wake, woken) = std::sync::mpsc::channel();
+        inbox.set_waker(move || wake.send(()).unwrap());
+        let its = inbox.clone();
+        let sender = thread::spawn(move || (0..COUNT).for_each(|n| its.put(n)));
+        let mut items = Vec::new();
+        let mut next = 0;
+        while next < COUNT {
+            inbox.wait_by(&mut items, |may_sleep| {
+                if may_sleep {
+                    woken.recv_timeout(Duration::from_secs(30)).expect("it is woken");
+                }
+            });
+            for n in items.drain(..) {
+                assert_eq!(n, next);
+                next += 1;
+            }
+        }
+        sender.join().unwrap();
     }
 }

@@ -1,17 +1,27 @@
 use super::{
-    fatal, log::ToLog, membership::Reconfiguration, outgoing::Outgoing, peers::Peers, snapshot::Snapshots,
+    fatal,
+    log::ToLog,
+    membership::Reconfiguration,
+    outgoing::Outgoing,
+    peers::{Peers, add_messages},
+    snapshot::Snapshots,
 };
 use crate::{
     admin::metrics::{Counter, KeyedCounter, Shard, Summary},
     member::{Input as MemberInput, Member, Output, Part},
     net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
     ops::QuotaNote,
+    peer::{Event, Poller},
     pipeline::{Deliveries, Now, PipelineCounts},
     storage::{Disk, StorageOptions},
     tree::{QuotaExcess, QuotaKind},
     zab::LinkId,
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tracing::{error, warn};
 
 /// Txns applied in one exclusive section of the tree: longer ones would make reads wait, shorter ones cost more.
@@ -30,6 +40,10 @@ pub(super) struct Core {
     pub member: Member,
     /// The other members; none of a server that is alone.
     pub peers: Option<Peers>,
+    /// Reads what learners and the leader send.
+    pub poller: Option<Poller>,
+    /// What it has read, on the way to the messages.
+    pub events: Vec<Event>,
     pub reconfiguration: Reconfiguration,
     pub disk: Arc<dyn Disk>,
     pub storage: StorageOptions,
@@ -67,11 +81,7 @@ impl Core {
             {
                 break;
             }
-            if self.member.has_ready() || !self.own.is_empty() || remains {
-                shared.core.take(&mut messages);
-            } else {
-                shared.core.wait(&mut messages, Some(shared.clock.instant(self.wake_at_ms())));
-            }
+            self.wait(&mut messages, remains);
             let now = shared.clock.now();
             let tick = now.mono_ms >= self.wake_at_ms();
             if tick || !messages.is_empty() || !self.own.is_empty() {
@@ -120,6 +130,29 @@ impl Core {
             peers.shutdown();
         }
         self.log.put(ToLog::Stop);
+    }
+
+    /// Takes what there is, and waits for it unless there is something else to do; `busy` says that there is.
+    fn wait(&mut self, messages: &mut Vec<ToCore>, busy: bool) {
+        let shared = &self.shared;
+        let idle = !busy && !self.member.has_ready() && self.own.is_empty();
+        let until = idle.then(|| shared.clock.instant(self.wake_at_ms()));
+        let Some(poller) = &mut self.poller else {
+            match until {
+                Some(_) => shared.core.wait(messages, until),
+                None => shared.core.take(messages),
+            }
+            return;
+        };
+        let mut events = std::mem::take(&mut self.events);
+        poller.adopt(&mut events);
+        shared.core.wait_by(messages, |nothing| {
+            let until = until.filter(|_| nothing && events.is_empty());
+            let time = until.map_or(Duration::ZERO, |u| u.saturating_duration_since(Instant::now()));
+            poller.poll(Some(time), &mut events);
+        });
+        add_messages(&mut events, messages);
+        self.events = events;
     }
 
     /// Deals with messages in their order. Whether the server is to stop.

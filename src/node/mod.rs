@@ -46,6 +46,7 @@ use crate::{
         self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, OncePerSecond, Shared,
         ToCore, UnderWay, WorkerPort,
     },
+    peer::Poller,
     pipeline::{Pipeline, PipelineCounts},
     storage::{self, Disk, LogWriter, RealDisk, Recovered, SnapshotPace},
     watch::WatchManager,
@@ -206,9 +207,15 @@ impl Server {
                 Member::new(config, pipeline_config, &sessions, trusted_zxid, accepted, current, now)
             }
         };
-        let peers = match &ensemble {
-            None => None,
-            Some(ensemble) => Some(Peers::start(&shared, &shared.config, ensemble)?),
+        let (peers, poller) = match &ensemble {
+            None => (None, None),
+            Some(ensemble) => {
+                let poller = Poller::new().map_err(NodeError::Peers)?;
+                let adopter = poller.adopter();
+                let waker = adopter.clone();
+                shared.core.set_waker(move || waker.wake());
+                (Some(Peers::start(&shared, &shared.config, ensemble, adopter)?), Some(poller))
+            }
         };
         let storage = &shared.config.storage;
         let log_inbox = Arc::new(Inbox::default());
@@ -226,6 +233,8 @@ impl Server {
             shared: shared.clone(),
             member,
             peers,
+            poller,
+            events: Vec::new(),
             reconfiguration,
             disk: disk.clone(),
             storage: storage_options.clone(),

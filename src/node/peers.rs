@@ -8,7 +8,9 @@ use crate::{
     },
     member::{Input, Part},
     net::{Shared, ToCore},
-    peer::{ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink},
+    peer::{
+        Adopter, ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink,
+    },
     tree::TreeOptions,
     types::{LinkId, ServerId},
     zab::Packet,
@@ -77,6 +79,7 @@ impl Peers {
         shared: &Arc<Shared>,
         config: &ServerConfig,
         ensemble: &EnsembleConfig,
+        adopter: Adopter,
     ) -> Result<Self, NodeError> {
         let sink: Arc<dyn Sink> = Arc::new(ToInbox(shared.clone()));
         let tick_ms = u64::from(config.session.tick_time_ms);
@@ -104,6 +107,7 @@ impl Peers {
             send_stall_ms: init_ms,
             limits,
             keep_alive: ensemble.tcp_keep_alive,
+            adopter: Some(adopter.clone()),
             ..LinkSettings::default()
         };
         let leader_settings = LeaderSettings {
@@ -114,6 +118,7 @@ impl Peers {
             send_stall_ms: init_ms,
             limits,
             keep_alive: ensemble.tcp_keep_alive,
+            adopter: Some(adopter),
             ..LeaderSettings::default()
         };
         let gate = Gate::before(&sink);
@@ -417,13 +422,18 @@ struct ToInbox(Arc<Shared>);
 impl Sink for ToInbox {
     fn put(&self, events: &mut Vec<Event>) {
         let mut messages = Vec::with_capacity(events.len());
-        let mut events = events.drain(..).peekable();
-        while let Some(event) = events.next() {
-            if !events.peek().is_some_and(|next| says_it_too(&event, next)) {
-                messages.push(message(event));
-            }
-        }
+        add_messages(events, &mut messages);
         self.0.core.put_all(&mut messages);
+    }
+}
+
+/// What `events` are to the core; they are gone afterwards, their memory stays.
+pub(super) fn add_messages(events: &mut Vec<Event>, messages: &mut Vec<ToCore>) {
+    let mut events = events.drain(..).peekable();
+    while let Some(event) = events.next() {
+        if !events.peek().is_some_and(|next| says_it_too(&event, next)) {
+            messages.push(message(event));
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Inbound {
     /// What came in and is no packet yet.
     start: usize,
     end: usize,
+    /// The last read took all it had room for.
+    filled: bool,
     sender: Sender,
     limits: Limits,
 }
@@ -35,7 +37,7 @@ pub(super) struct Inbound {
 impl Inbound {
     /// `limits` are those of one packet's data; upstream's `jute.maxbuffer` and `jute.maxbuffer.extrasize`.
     pub fn new(sender: Sender, limits: Limits) -> Self {
-        Self { buf: Vec::new(), start: 0, end: 0, sender, limits }
+        Self { buf: Vec::new(), start: 0, end: 0, filled: false, sender, limits }
     }
 
     /// Reads once. 0 is the end.
@@ -64,11 +66,17 @@ impl Inbound {
             }
         };
         self.end += n;
+        self.filled = n == room;
         // One full read: there may be more of the kind.
-        if n == room && self.buf.len() < READ_MAX {
+        if self.filled && self.buf.len() < READ_MAX {
             self.buf.resize(self.buf.len() * 2, 0);
         }
         Ok(n)
+    }
+
+    /// Whether the last read left something where it read.
+    pub fn may_have_more(&self) -> bool {
+        self.filled
     }
 
     /// The next packet, if it is there as a whole.

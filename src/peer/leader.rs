@@ -3,17 +3,20 @@ use super::{
     dial::{Dial, dial},
     inbound::Inbound,
     outbox::Outbox,
+    reading::{self, Adopter, Reader},
     threads::Threads,
 };
 use crate::{
     storage,
     tree::TreeOptions,
+    types::Zxid,
     zab::{Packet, Sender},
 };
 use bytes::Bytes;
 use quoll_jute::Limits;
 use std::{
     io,
+    net::TcpStream,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -41,6 +44,8 @@ pub struct LeaderSettings {
     pub send: SendLimits,
     /// `tcpKeepAlive`
     pub keep_alive: bool,
+    /// Who reads the connection once the leader has said UPTODATE; without one it keeps its thread.
+    pub adopter: Option<Adopter>,
 }
 
 impl Default for LeaderSettings {
@@ -54,6 +59,7 @@ impl Default for LeaderSettings {
             limits: Limits::DEFAULT,
             send: SendLimits::default(),
             keep_alive: false,
+            adopter: None,
         }
     }
 }
@@ -99,7 +105,7 @@ impl LeaderConn {
         });
         let its = inner.clone();
         if let Err(e) = inner.threads.spawn(format!("leader-{attempt}"), move || its.run()) {
-            inner.down(e.to_string());
+            inner.sink.put(&mut vec![inner.down(e.to_string())]);
         }
         Self { inner }
     }
@@ -132,28 +138,27 @@ impl Drop for LeaderConn {
 }
 
 impl Inner {
-    fn down(&self, why: String) {
+    fn down(&self, why: String) -> Event {
         let names: Vec<_> = self.addresses.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         let why = format!("connection to the leader at {}: {why}", names.join("|"));
-        self.sink.put(&mut vec![Event::LeaderDown { attempt: self.attempt, why }]);
+        Event::LeaderDown { attempt: self.attempt, why }
     }
 
     /// The thread.
-    fn run(&self) {
-        let why = match self.connect() {
+    fn run(self: Arc<Self>) {
+        match self.connect() {
             Ok(outbox) => {
-                let why = self.read(&outbox);
-                outbox.close(why.clone());
-                outbox.closed().unwrap_or(why)
+                self.sink.put(&mut vec![Event::LeaderUp { attempt: self.attempt }]);
+                let inbound = Inbound::new(Sender::Leader, self.settings.limits);
+                LeaderReader { conn: self, outbox, inbound, up_to_date: false }.run();
             }
             Err(why) => {
                 if let Some(outbox) = self.outbox.get() {
                     outbox.close(why.clone());
                 }
-                format!("cannot connect: {why}")
+                self.sink.put(&mut vec![self.down(format!("cannot connect: {why}"))]);
             }
-        };
-        self.down(why);
+        }
     }
 
     fn connect(&self) -> Result<Arc<Outbox>, String> {
@@ -179,54 +184,89 @@ impl Inner {
         }
         Ok(outbox)
     }
+}
 
-    /// Reads until the end. Returns why that is.
-    fn read(&self, outbox: &Outbox) -> String {
-        let attempt = self.attempt;
-        let mut events = vec![Event::LeaderUp { attempt }];
-        self.sink.put(&mut events);
-        let mut inbound = Inbound::new(Sender::Leader, self.settings.limits);
-        loop {
-            match inbound.read_from(&mut outbox.stream()) {
-                Ok(0) => return "the leader closed it".into(),
-                Ok(_) => {}
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return format!("the leader said nothing for {} ms", self.settings.read_timeout_ms);
-                }
-                Err(e) => return format!("cannot read: {e}"),
+/// Reads what the leader sends: on a thread of its own until UPTODATE, since a tree may come, then where the owner
+/// wants it.
+struct LeaderReader {
+    conn: Arc<Inner>,
+    outbox: Arc<Outbox>,
+    inbound: Inbound,
+    up_to_date: bool,
+}
+
+impl LeaderReader {
+    fn run(mut self) {
+        let mut events = Vec::new();
+        let why = loop {
+            if self.up_to_date
+                && let Some(adopter) = self.conn.settings.adopter.clone()
+            {
+                return adopter.adopt(Box::new(self));
             }
-            let bad = loop {
-                match inbound.next() {
-                    Ok(Some(packet)) => {
-                        let snap = match packet {
-                            Packet::Snap { zxid } => Some(zxid),
-                            _ => None,
-                        };
-                        events.push(Event::LeaderPacket { attempt, packet });
-                        let Some(zxid) = snap else { continue };
-                        // It may take long, and the owner should know.
-                        self.sink.put(&mut events);
-                        let ahead = inbound.take_rest();
-                        match storage::read_tree(outbox.stream(), ahead, zxid, self.tree_options) {
-                            Ok(found) => {
-                                inbound.put_back(found.rest);
-                                let (tree, sessions) = (Box::new(found.tree), found.sessions);
-                                events.push(Event::Snapshot { attempt, zxid, tree, sessions });
-                            }
-                            Err(e) => break Some(format!("the tree behind its SNAP of {zxid}: {e}")),
-                        }
-                    }
-                    Ok(None) => break None,
-                    Err(e) => break Some(format!("what the leader sent is no packet: {e}")),
-                }
-            };
-            if !events.is_empty() {
-                self.sink.put(&mut events);
+            let taken = self.read().and_then(|()| self.take(&mut events));
+            self.conn.sink.put(&mut events);
+            if let Err(why) = taken {
+                break why;
             }
-            if let Some(why) = bad {
-                return why;
+        };
+        self.end(why, &mut events);
+        self.conn.sink.put(&mut events);
+    }
+
+    /// Waits for more. Fails with the reason when there will be none.
+    fn read(&mut self) -> Result<(), String> {
+        match self.inbound.read_from(&mut self.outbox.stream()) {
+            Ok(0) => Err(reading::END.into()),
+            Ok(_) => Ok(()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(format!("the leader said nothing for {} ms", self.conn.settings.read_timeout_ms))
+            }
+            Err(e) => Err(format!("cannot read: {e}")),
+        }
+    }
+
+    /// The tree behind a SNAP, which comes in another format and may be large.
+    fn take_tree(&mut self, zxid: Zxid, events: &mut Vec<Event>) -> Result<(), String> {
+        // It may take long, and the owner should know.
+        self.conn.sink.put(events);
+        let ahead = self.inbound.take_rest();
+        let found = storage::read_tree(self.outbox.stream(), ahead, zxid, self.conn.tree_options)
+            .map_err(|e| format!("the tree behind its SNAP of {zxid}: {e}"))?;
+        self.inbound.put_back(found.rest);
+        let (tree, sessions) = (Box::new(found.tree), found.sessions);
+        events.push(Event::Snapshot { attempt: self.conn.attempt, zxid, tree, sessions });
+        Ok(())
+    }
+}
+
+impl Reader for LeaderReader {
+    fn parts(&mut self) -> (&TcpStream, &mut Inbound) {
+        (self.outbox.stream(), &mut self.inbound)
+    }
+
+    fn take(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
+        let attempt = self.conn.attempt;
+        while let Some(packet) =
+            self.inbound.next().map_err(|e| format!("what the leader sent is no packet: {e}"))?
+        {
+            let snap = if let Packet::Snap { zxid } = packet { Some(zxid) } else { None };
+            if snap.is_some() && self.up_to_date {
+                // Whoever reads now must not wait for a tree.
+                return Err("the leader sends a tree behind its UPTODATE".into());
+            }
+            self.up_to_date |= matches!(packet, Packet::UpToDate);
+            events.push(Event::LeaderPacket { attempt, packet });
+            if let Some(zxid) = snap {
+                self.take_tree(zxid, events)?;
             }
         }
+        Ok(())
+    }
+
+    fn end(&mut self, why: String, events: &mut Vec<Event>) {
+        self.outbox.close(why.clone());
+        events.push(self.conn.down(self.outbox.closed().unwrap_or(why)));
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     inbound::Inbound,
     listen::{BindTries, Listeners},
     outbox::Outbox,
+    reading::{self, Adopter, Reader},
     threads::Threads,
 };
 use crate::zab::{LinkId, Packet, Sender};
@@ -55,6 +56,8 @@ pub struct LinkSettings {
     pub links_max: usize,
     /// `tcpKeepAlive`
     pub keep_alive: bool,
+    /// Who reads a connection that has sent its first packet; without one it keeps its thread.
+    pub adopter: Option<Adopter>,
 }
 
 impl Default for LinkSettings {
@@ -71,6 +74,7 @@ impl Default for LinkSettings {
             strangers_max: 256,
             links_max: 4096,
             keep_alive: false,
+            adopter: None,
         }
     }
 }
@@ -222,8 +226,10 @@ impl Inner {
             }
             links.insert(link, Link { outbox: outbox.clone(), stranger: true });
         }
-        let me = self.clone();
-        let run = move || me.serve(link, address, &outbox);
+        let inbound = Inbound::new(Sender::Learner, self.settings.limits);
+        let (links, since, known) = (self.clone(), Instant::now(), false);
+        let reader = LinkReader { links, link, address, outbox, inbound, since, known };
+        let run = move || reader.run();
         if let Err(e) = self.threads.spawn(format!("link-{}", link.0), run) {
             self.links.lock().remove(&link);
             self.complain(address, &e);
@@ -240,83 +246,6 @@ impl Inner {
         set_stream_options(stream, self.settings.keep_alive)?;
         let ms = |ms: u64| Some(Duration::from_millis(ms.max(1)));
         stream.set_write_timeout(ms(self.settings.send_stall_ms))
-    }
-
-    /// The thread of a link.
-    fn serve(&self, link: LinkId, address: SocketAddr, outbox: &Outbox) {
-        let mut known = false;
-        let why = self.read(link, address, outbox, &mut known);
-        outbox.close(why.clone());
-        self.links.lock().remove(&link);
-        let why = outbox.closed().unwrap_or(why);
-        if known {
-            let why = format!("connection of the learner at {address}: {why}");
-            self.sink.put(&mut vec![Event::LinkDown { link, why }]);
-        } else {
-            self.complain(address, &why);
-        }
-    }
-
-    /// Reads until the end. Returns why that is.
-    fn read(&self, link: LinkId, address: SocketAddr, outbox: &Outbox, known: &mut bool) -> String {
-        let mut inbound = Inbound::new(Sender::Learner, self.settings.limits);
-        let mut events = Vec::new();
-        let first = Duration::from_millis(self.settings.first_packet_ms.max(1));
-        let deadline = Instant::now() + first;
-        loop {
-            if !*known {
-                // Of the whole packet, so that byte after byte does not keep the connection.
-                let left = deadline.saturating_duration_since(Instant::now());
-                let left = left.max(Duration::from_millis(1));
-                if let Err(e) = outbox.stream().set_read_timeout(Some(left)) {
-                    return format!("cannot wait for it: {e}");
-                }
-            }
-            let end = match inbound.read_from(&mut outbox.stream()) {
-                Ok(0) => Some("the peer closed it".to_string()),
-                Ok(_) if !*known && Instant::now() >= deadline => {
-                    Some(format!("no whole packet within {} ms", first.as_millis()))
-                }
-                Ok(_) => None,
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    Some(format!("no packet within {} ms", first.as_millis()))
-                }
-                Err(e) => Some(format!("cannot read: {e}")),
-            };
-            if let Some(why) = end {
-                return why;
-            }
-            let mut bad = None;
-            loop {
-                match inbound.next() {
-                    Ok(Some(packet)) => {
-                        if !*known {
-                            if !matches!(packet, Packet::LearnerInfo { .. }) {
-                                // Whoever it is, it is not worth the owner's time.
-                                return "what it said first is not what a learner says first".into();
-                            }
-                            if let Err(why) = self.identify(link, outbox) {
-                                return why;
-                            }
-                            *known = true;
-                            events.push(Event::LinkUp { link, address });
-                        }
-                        events.push(Event::LinkPacket { link, packet });
-                    }
-                    Ok(None) => break,
-                    Err(e) => {
-                        bad = Some(format!("what it sent is no packet: {e}"));
-                        break;
-                    }
-                }
-            }
-            if !events.is_empty() {
-                self.sink.put(&mut events);
-            }
-            if let Some(why) = bad {
-                return why;
-            }
-        }
     }
 
     /// The link has sent a packet: from now on its owner judges its silence.
@@ -336,5 +265,94 @@ impl fmt::Debug for Inner {
             .field("settings", &self.settings)
             .field("links", &self.links.lock().len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads what a learner sends: on a thread of its own until it has said that it is one, then where the owner wants it.
+struct LinkReader {
+    links: Arc<Inner>,
+    link: LinkId,
+    address: SocketAddr,
+    outbox: Arc<Outbox>,
+    inbound: Inbound,
+    since: Instant,
+    /// It has sent its first packet.
+    known: bool,
+}
+
+impl LinkReader {
+    /// The thread of a link.
+    fn run(mut self) {
+        let mut events = Vec::new();
+        let why = loop {
+            if self.known
+                && let Some(adopter) = self.links.settings.adopter.clone()
+            {
+                return adopter.adopt(Box::new(self));
+            }
+            let taken = self.read().and_then(|()| self.take(&mut events));
+            self.links.sink.put(&mut events);
+            if let Err(why) = taken {
+                break why;
+            }
+        };
+        self.end(why, &mut events);
+        self.links.sink.put(&mut events);
+    }
+
+    /// Waits for more. Fails with the reason when there will be none.
+    fn read(&mut self) -> Result<(), String> {
+        let first = Duration::from_millis(self.links.settings.first_packet_ms.max(1));
+        let stream = self.outbox.stream();
+        if !self.known {
+            // Of the whole packet, so that byte after byte does not keep the connection.
+            let left = (self.since + first).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("no whole packet within {} ms", first.as_millis()));
+            }
+            stream.set_read_timeout(Some(left)).map_err(|e| format!("cannot wait for it: {e}"))?;
+        }
+        match self.inbound.read_from(&mut &*stream) {
+            Ok(0) => Err(reading::END.into()),
+            Ok(_) => Ok(()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(format!("no packet within {} ms", first.as_millis()))
+            }
+            Err(e) => Err(format!("cannot read: {e}")),
+        }
+    }
+}
+
+impl Reader for LinkReader {
+    fn parts(&mut self) -> (&TcpStream, &mut Inbound) {
+        (self.outbox.stream(), &mut self.inbound)
+    }
+
+    fn take(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
+        while let Some(packet) = self.inbound.next().map_err(|e| format!("what it sent is no packet: {e}"))? {
+            if !self.known {
+                if !matches!(packet, Packet::LearnerInfo { .. }) {
+                    // Whoever it is, it is not worth the owner's time.
+                    return Err("what it said first is not what a learner says first".into());
+                }
+                self.links.identify(self.link, &self.outbox)?;
+                self.known = true;
+                events.push(Event::LinkUp { link: self.link, address: self.address });
+            }
+            events.push(Event::LinkPacket { link: self.link, packet });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, why: String, events: &mut Vec<Event>) {
+        self.outbox.close(why.clone());
+        self.links.links.lock().remove(&self.link);
+        let why = self.outbox.closed().unwrap_or(why);
+        if self.known {
+            let why = format!("connection of the learner at {}: {why}", self.address);
+            events.push(Event::LinkDown { link: self.link, why });
+        } else {
+            self.links.complain(self.address, &why);
+        }
     }
 }

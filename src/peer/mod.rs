@@ -5,8 +5,8 @@
 //! quorum port     (packet │ the tree behind a SNAP)*         a learner connects to its leader
 //! ```
 //! Blocking sockets on threads of their own: an ensemble has few of them and they live long. Each connection has one
-//! thread that reads; what is sent goes out at once from the thread that sends it, and only what the kernel does not
-//! take is left to a second thread.
+//! thread that reads, until its owner can do that itself ([`Poller`]); what is sent goes out at once from the thread that
+//! sends it, and only what the kernel does not take is left to a second thread.
 //!
 //! Invariants:
 //! * whoever sends never waits;
@@ -17,7 +17,7 @@
 //! Nothing here knows what packets mean. [`Event`]s go to the owner's [`Sink`].
 //!
 //! Upstream counterparts: `QuorumCnxManager`, the sockets of `Leader`, `LearnerHandler` and `Learner`. Start reading at
-//! [`Event`], then [`Elections`], [`Links`] and [`LeaderConn`].
+//! [`Event`], then [`Elections`], [`Links`], [`LeaderConn`] and [`Poller`].
 
 mod complaints;
 mod dial;
@@ -27,6 +27,7 @@ mod leader;
 mod links;
 mod listen;
 mod outbox;
+mod reading;
 mod threads;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use election::{Addresses, ElectionSettings, Elections, Header, HeaderError};
 pub use leader::{LeaderConn, LeaderSettings};
 pub use links::{LinkSettings, Links};
 pub use outbox::SendLimits;
+pub use reading::{Adopter, Poller};
 
 use crate::{
     tree::Tree,
@@ -192,4 +194,6 @@ pub enum PeerError {
     Bind { port: &'static str, address: String, tries: u32, source: io::Error },
     #[error("cannot start the thread {name}: {source}")]
     Thread { name: String, source: io::Error },
+    #[error("connections to other members cannot be waited for: {0}; are there enough file descriptors?")]
+    Poll(io::Error),
 }

@@ -5,6 +5,7 @@
 //! just grown: the memory per id is always about the mean.
 
 use hashbrown::HashTable;
+use std::sync::LazyLock;
 
 const SHARDS: usize = 256;
 const SHARE_BITS: u32 = 12;
@@ -12,13 +13,14 @@ const SHARE_BITS: u32 = 12;
 /// The index.
 pub(crate) struct Index {
     shards: Vec<HashTable<u32>>,
-    /// The low bits of a hash → its shard.
-    shard_of: Box<[u8]>,
 }
+
+/// The low bits of a hash → its shard.
+static SHARD_OF: LazyLock<Box<[u8]>> = LazyLock::new(shares);
 
 impl Index {
     pub fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), shard_of: shares() }
+        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect() }
     }
 
     /// The id with this hash that `eq` accepts.
@@ -43,11 +45,10 @@ impl Index {
     pub fn allocated_bytes(&self) -> usize {
         self.shards.iter().map(HashTable::allocation_size).sum::<usize>()
             + self.shards.len() * size_of::<HashTable<u32>>()
-            + self.shard_of.len()
     }
 
     fn shard(&self, hash: u32) -> usize {
-        usize::from(self.shard_of[hash as usize & ((1 << SHARE_BITS) - 1)])
+        usize::from(SHARD_OF[hash as usize & ((1 << SHARE_BITS) - 1)])
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use compat_tests::arm::Arm;
-use compat_tests::ensemble::PATIENCE;
+use compat_tests::ensemble::{Ensemble, PATIENCE};
 
 use crate::run::{MIXED, QUOLL, Run, voters};
 
@@ -19,9 +19,18 @@ fn nothing_is_lost_when_the_disk_of_the_leader_is_full() {
     full_disk(&mut run, &QUOLL, 3);
 }
 
+/// The logs of more rounds would fill the disk by themselves.
+const ROUNDS_MAX: u32 = 8;
+
 fn full_disk(run: &mut Run, kinds: &[Arm], id: u64) {
-    let mut ensemble = voters(kinds).small_disk(id, 64 * 1024).start();
-    run.rounds(&mut ensemble, |_, ensemble, load| {
+    while run.goes_on(run.round, 1) {
+        let mut ensemble = voters(kinds).small_disk(id, 64 * 1024).start();
+        full_disk_rounds(run, &mut ensemble, id);
+    }
+}
+
+fn full_disk_rounds(run: &mut Run, ensemble: &mut Ensemble, id: u64) {
+    run.some_rounds(ensemble, ROUNDS_MAX, |_, ensemble, load| {
         load.wait_for_writes(200, Duration::from_secs(60));
         let taken = ensemble.disk(id).fill();
         println!("took the last {taken} bytes of member {id}");

@@ -219,8 +219,8 @@ fn forget_what_nobody_else_knows(kinds: &[Arm; 3]) {
 /// One after the other becomes an observer and a voter again, and somebody dies at some moment of that.
 fn kill_around(mut run: Run, kinds: &[Arm; 3]) {
     let mut e = three(kinds);
-    let (begun, mut rounds) = (Instant::now(), 0);
-    while run.goes_on(begun, rounds, 6) {
+    let mut rounds = 0;
+    while run.goes_on(rounds, 6) {
         rounds += 1;
         let load = Writes::begin(e.addrs());
         load.wait_for(20);

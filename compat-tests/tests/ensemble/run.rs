@@ -26,7 +26,9 @@ pub struct Run {
     pub rng: StdRng,
     /// How long faults are to be injected, if the environment says so.
     seconds: Option<u64>,
-    round: u32,
+    begun: Instant,
+    /// Rounds so far.
+    pub round: u32,
     /// A small machine has no room for two ensembles at once.
     _alone: Lock,
 }
@@ -43,33 +45,44 @@ impl Run {
             members.unwrap_or_default(),
             seconds.map(|s| format!("QUOLL_FAULT_SECONDS={s} ")).unwrap_or_default(),
         );
-        Run { seed, rng: StdRng::seed_from_u64(seed), seconds, round: 0, _alone: alone }
+        Run {
+            seed,
+            rng: StdRng::seed_from_u64(seed),
+            seconds,
+            begun: Instant::now(),
+            round: 0,
+            _alone: alone,
+        }
     }
 
     /// Rounds of load with faults: in each, `faults` runs beside the load, and then everything is verified.
     /// One round by default; as many as fit when the environment gives a time.
-    pub fn rounds(
+    pub fn rounds(&mut self, ensemble: &mut Ensemble, faults: impl FnMut(&mut Run, &mut Ensemble, &Load)) {
+        self.some_rounds(ensemble, u32::MAX, faults);
+    }
+
+    /// As [`Self::rounds`], but at most so many on this ensemble.
+    pub fn some_rounds(
         &mut self,
         ensemble: &mut Ensemble,
+        rounds_max: u32,
         mut faults: impl FnMut(&mut Run, &mut Ensemble, &Load),
     ) {
-        let begun = Instant::now();
-        loop {
+        let first = self.round + 1;
+        while self.goes_on(self.round, 1) && self.round + 1 - first < rounds_max {
             let report = self.round(ensemble, &mut faults);
-            println!("round {} after {:?}: {report:?}", self.round, begun.elapsed());
+            println!("round {} after {:?}: {report:?}", self.round, self.begun.elapsed());
             // A long run compares what the last rounds left again and again, but not all of it.
-            if let Some(old) = self.round.checked_sub(ROUNDS_KEPT).filter(|old| *old > 0) {
+            if let Some(old) = self.round.checked_sub(ROUNDS_KEPT).filter(|old| *old >= first) {
                 remove_tree(ensemble.addrs()[0], &format!("/r{old}"));
-            }
-            if self.seconds.is_none_or(|s| begun.elapsed() >= Duration::from_secs(s)) {
-                return;
             }
         }
     }
 
-    /// Whether another round is due: `default` of them, or as many as fit when the environment gives a time.
-    pub fn goes_on(&self, begun: Instant, rounds: u32, default: u32) -> bool {
-        self.seconds.map_or(rounds < default, |s| begun.elapsed() < Duration::from_secs(s))
+    /// Whether another round is due after so many: `default` of them, or as many as fit when the environment gives a time.
+    pub fn goes_on(&self, rounds: u32, default: u32) -> bool {
+        rounds == 0
+            || self.seconds.map_or(rounds < default, |s| self.begun.elapsed() < Duration::from_secs(s))
     }
 
     fn round(

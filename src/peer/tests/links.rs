@@ -111,7 +111,7 @@ fn the_leader_closes_a_link() {
     links.close(link);
     assert!(link_down(&at_leader, link).contains("closed by this server"));
     assert!(
-        matches!(at_learner.first(), Event::LeaderDown { why, .. } if why.contains("the leader closed it"))
+        matches!(at_learner.first(), Event::LeaderDown { why, .. } if why.contains("the peer closed it"))
     );
     // Nothing happens to what is sent to a link that is gone.
     links.send(link, hello().to_bytes());

@@ -5,6 +5,7 @@ mod hostile_election;
 mod leader;
 mod links;
 mod outbox;
+mod reading;
 mod recorded;
 
 use super::{Event, Sink, threads::Threads};
