@@ -312,10 +312,15 @@ pub fn wait_for_ports(e: &mut Ensemble, id: u64, old: PeerPorts) {
 }
 
 pub fn config_of(at: SocketAddr) -> String {
-    let mut zk = Client::connect(at, 30_000).expect("the member serves");
-    let (data, _) = zk.get_data("/zookeeper/config", false).expect("the member answers").expect("a node");
-    zk.close().expect("the member answers");
-    String::from_utf8(data.unwrap_or_default()).expect("text")
+    config_if_served(at).unwrap_or_else(|| panic!("{at} does not serve"))
+}
+
+/// The configuration, by the word of a member; `None` when it does not serve, or stops while it is asked.
+pub fn config_if_served(at: SocketAddr) -> Option<String> {
+    let mut zk = Client::connect(at, 30_000).ok()?;
+    let (data, _) = zk.get_data("/zookeeper/config", false).ok()?.ok()?;
+    zk.close().ok()?;
+    String::from_utf8(data?).ok()
 }
 
 /// Asks for another configuration; the error of the answer, if there is one.

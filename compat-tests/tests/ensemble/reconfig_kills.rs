@@ -12,7 +12,7 @@ use compat_tests::ports::Ports;
 use compat_tests::raw::{Client, Enc};
 use rand::RngExt;
 
-use crate::reconfig::{RECONFIG, Writes, change, config_of, move_one, wait_for_ports};
+use crate::reconfig::{RECONFIG, Writes, change, config_if_served, config_of, move_one, wait_for_ports};
 use crate::run::{MIXED, QUOLL, Run, write};
 
 #[test]
@@ -153,13 +153,14 @@ fn next_file(e: &Ensemble, id: u64) -> PathBuf {
 fn all_go_by_one(e: &mut Ensemble) -> String {
     let mut text = String::new();
     e.wait_until("all go by one configuration", |e| {
-        text = config_of(e.member(1).addr());
+        let Some(one) = config_if_served(e.member(1).addr()) else { return false };
+        text = one;
         let version = text.lines().find_map(|line| line.strip_prefix("version=")).expect("a version");
         e.ids().into_iter().all(|id| {
             let named = std::fs::read_to_string(e.member(id).config_path()).expect("a readable file");
             // An upstream member may keep what is of no account.
             let nothing_to_come = e.member(id).arm == Java || !next_file(e, id).exists();
-            config_of(e.member(id).addr()) == text
+            config_if_served(e.member(id).addr()).as_ref() == Some(&text)
                 && named.trim_end().ends_with(&format!(".dynamic.{version}"))
                 && nothing_to_come
         })
@@ -235,13 +236,16 @@ fn kill_around(mut run: Run, kinds: &[Arm; 3]) {
         };
         let pause = Duration::from_micros(run.rng.random_range(0..25_000));
         println!(
-            "round {rounds}: member {who} becomes {role}, asked at {at}; {victims:?} die after {pause:?}"
+            "round {rounds} at {:?}: member {who} becomes {role}, asked at {at}; {victims:?} die after {pause:?}",
+            begun.elapsed()
         );
         let mut admin = admin(&e, at);
         ask(&mut admin, &e.server_line(who, role), "");
         thread::sleep(pause);
         victims.iter().for_each(|id| e.kill(*id));
         victims.iter().for_each(|id| e.start_as_it_is(*id));
+        // It is answered, or its connection is lost: nothing of it comes later.
+        let _ = admin.recv();
         e.wait_until_all_serve();
         load.wait_for(20);
         all_go_by_one(&mut e);
