@@ -236,8 +236,7 @@ fn kill_around(mut run: Run, kinds: &[Arm; 3]) {
         };
         let pause = Duration::from_micros(run.rng.random_range(0..25_000));
         println!(
-            "round {rounds} at {:?}: member {who} becomes {role}, asked at {at}; {victims:?} die after {pause:?}",
-            begun.elapsed()
+            "round {rounds}: member {who} becomes {role}, asked at {at}; {victims:?} die after {pause:?}"
         );
         let mut admin = admin(&e, at);
         ask(&mut admin, &e.server_line(who, role), "");
