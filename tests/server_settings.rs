@@ -88,9 +88,7 @@ fn connections_beyond_the_tokens_are_closed_without_an_answer() {
 fn memory_comes_in_small_pages_so_that_idle_sessions_take_no_more_than_they_need() {
     let dir = dir();
     let server = Server::start(dir.path(), "");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let huge = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
-    assert_eq!(huge.expect("Linux 5.0 or later tells THP_enabled").trim(), "0");
+    assert_eq!(server.status("THP_enabled"), "0", "Linux 5.0 or later tells it");
 }
 
 #[test]

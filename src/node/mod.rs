@@ -435,7 +435,9 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_does_not_end_is_waited_for_until_the_time_is_over() {
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let stuck = thread::spawn(move || drop(wait.recv()));
+        let stuck = thread::spawn(move || {
+            let _ = wait.recv();
+        });
         let start = Instant::now();
         assert!(!joined(stuck, start + Duration::from_millis(20)).await);
         assert!(start.elapsed() >= Duration::from_millis(20));

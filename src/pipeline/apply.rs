@@ -79,7 +79,7 @@ impl Pipeline {
     ) {
         let InFlight { txn, origin, behind } = in_flight;
         let (session, zxid) = (txn.session, txn.zxid);
-        let planned = self.plan.take().and_then(|plan| tree.apply_close(&txn, plan).ok());
+        let planned = self.plan.take().and_then(|plan| tree.apply_close(&txn, plan));
         let applied = planned.unwrap_or_else(|| {
             self.effects.clear();
             tree.apply(&txn, &mut self.effects)

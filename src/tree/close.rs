@@ -93,14 +93,11 @@ impl Tree {
         Some(plan)
     }
 
-    /// Applies the closeSession that was planned, with the outcome that [`Tree::apply`] would have. Gives the plan back
-    /// when the tree has changed since, or when it is not about this txn.
-    ///
-    /// # Errors
-    /// The plan that does not fit; nothing has changed.
-    pub fn apply_close(&mut self, txn: &Txn, plan: ClosePlan) -> Result<Applied, ClosePlan> {
+    /// Applies the closeSession that was planned, with the outcome that [`Tree::apply`] would have. `None`, and
+    /// nothing done, when the tree has changed since or when the plan is not about this txn.
+    pub fn apply_close(&mut self, txn: &Txn, plan: ClosePlan) -> Option<Applied> {
         if (plan.changes, plan.session, plan.zxid) != (self.changes, txn.session, txn.zxid) {
-            return Err(plan);
+            return None;
         }
         self.changes += 1;
         for (&parent, &count) in &plan.parents {
@@ -126,7 +123,7 @@ impl Tree {
         self.snapshots.leave(plan.ids);
         self.last_zxid = self.last_zxid.max(txn.zxid);
         self.digest_log.record(txn.zxid, self.digest);
-        Ok(Applied { deleted, ..Applied::default() })
+        Some(Applied { deleted, ..Applied::default() })
     }
 
     /// Gives back at most so many places of znodes that are gone; answers whether there are more that can be.

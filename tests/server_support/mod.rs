@@ -98,11 +98,6 @@ impl Server {
         client
     }
 
-    /// The number of its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The answer to a four-letter word.
     pub fn word(&self, word: &[u8]) -> String {
         let mut client = self.dial();
@@ -147,9 +142,14 @@ impl Server {
 
     /// Resident memory in kB.
     pub fn resident_kb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        self.status("VmRSS").split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// What the system says of the process by this name.
+    pub fn status(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_else(|| panic!("the system does not tell {name}")).trim().to_owned()
     }
 }
 

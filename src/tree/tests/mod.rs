@@ -103,7 +103,7 @@ fn apply(tree: &mut Tree, txn: &Txn) -> Applied {
     if txn.zxid.0 % 2 == 0
         && let Some(plan) = tree.plan_close(txn, &mut Effects::disabled())
     {
-        return tree.apply_close(txn, plan).unwrap_or_else(|_| panic!("a fresh plan fits"));
+        return tree.apply_close(txn, plan).expect("a fresh plan fits");
     }
     tree.apply(txn, &mut Effects::disabled())
 }
