@@ -211,7 +211,7 @@ impl Pipeline {
     fn avoid(&mut self, sessions: &[(SessionId, i32)]) {
         for (session, _) in sessions {
             self.ids.avoid(*session);
-            self.local_ids.avoid(*session);
+            self.local_ids.avoid_life_of(*session);
         }
     }
 

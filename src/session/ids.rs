@@ -46,6 +46,16 @@ impl SessionIds {
             self.next = seen.0 + 1;
         }
     }
+
+    /// Makes sure that neither this number is given out again nor any other of the life of this server that gave it out,
+    /// unless those were tens of thousands: of sessions that were known only to this server nothing is in the files.
+    pub fn avoid_life_of(&mut self, seen: SessionId) {
+        self.avoid(seen);
+        let beyond = (seen.0 | 0xffff).saturating_add(1);
+        if seen.0 >> 56 == self.server.0 as i8 as i64 && beyond >> 56 == seen.0 >> 56 {
+            self.next = self.next.max(beyond);
+        }
+    }
 }
 
 impl Iterator for SessionIds {
@@ -63,6 +73,22 @@ impl Iterator for SessionIds {
 mod tests {
     use super::*;
     use crate::types::Epoch;
+
+    /// After a clock was set back, a session that had been upgraded was avoided, and the one behind it given out, which
+    /// another client had had before, with the same password.
+    #[test]
+    fn numbers_of_an_earlier_life_do_not_come_again_when_one_of_them_is_known() {
+        let mut before = SessionIds::new(ServerId(3), 1_700_000_000_000);
+        let (first, second) = (before.next().unwrap(), before.next().unwrap());
+        let mut after = SessionIds::new(ServerId(3), 1_699_999_000_000);
+        after.avoid_life_of(first);
+        let next = after.next().unwrap();
+        assert!(next > second && next.0 >> 56 == 3, "{next}");
+        let mut later = SessionIds::new(ServerId(3), 1_700_000_001_000);
+        let own = later.clone().next();
+        later.avoid_life_of(first);
+        assert_eq!(later.next(), own);
+    }
 
     #[test]
     fn a_number_begins_with_the_servers() {

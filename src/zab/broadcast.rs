@@ -1,5 +1,8 @@
 use super::Quorum;
-use crate::types::{ServerId, Zxid};
+use crate::types::{
+    ServerId, Zxid,
+    guard::{self, Guard},
+};
 use std::collections::BTreeMap;
 
 /// What has been proposed, who has it on stable storage, and what is therefore committed.
@@ -87,7 +90,8 @@ impl Broadcast {
             .chain(edges)
             .filter(|mark| *mark > self.committed && *mark <= limit && *mark <= end)
             .filter(|mark| {
-                let next = self.next.iter().filter(|next| next.zxid <= *mark).map(|next| &next.quorum);
+                let joint = |next: &&Next| next.zxid <= *mark && guard::holds(Guard::JointQuorum);
+                let next = self.next.iter().filter(joint).map(|next| &next.quorum);
                 self.quorums.iter().chain(next).all(|q| agree(*mark, q))
             })
             .max();

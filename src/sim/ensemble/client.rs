@@ -54,7 +54,7 @@ pub(super) struct Pending {
 /// A request on its way.
 #[derive(Clone, Debug)]
 pub(super) enum Ask {
-    Connect { session: SessionId, timeout_ms: i32, last_seen: Zxid },
+    Connect { session: SessionId, timeout_ms: i32, last_seen: Zxid, read_only: bool },
     Request { xid: i32, op: OpCode, body: Bytes },
 }
 
@@ -81,6 +81,8 @@ pub(super) struct Client {
     /// Number of its connection, which is the serial of the member's too.
     pub conn: Option<u32>,
     established: bool,
+    /// Its member has no leader, and takes no writes.
+    pub read_only: bool,
     xid: i32,
     pending: VecDeque<Pending>,
     /// The newest state it has seen.
@@ -115,6 +117,7 @@ impl Client {
             session: None,
             conn: None,
             established: false,
+            read_only: false,
             xid: 0,
             pending: VecDeque::new(),
             seen: Zxid::ZERO,
@@ -196,7 +199,9 @@ impl World {
         let now_us = self.now_us;
         let client = &mut self.clients[index];
         let session = client.session.unwrap_or(SessionId::NONE);
-        let ask = Ask::Connect { session, timeout_ms: client.timeout_ms, last_seen: client.seen };
+        // Every other client is content with a member that takes no writes.
+        let read_only = index % 2 == 1 && !client.calm;
+        let ask = Ask::Connect { session, timeout_ms: client.timeout_ms, last_seen: client.seen, read_only };
         client.heard_us = now_us;
         let Some(conn) = self.open_conn(index, node) else { return };
         self.clients[index].conn = Some(conn);
@@ -364,11 +369,12 @@ impl World {
 
     fn client_connected(&mut self, index: usize, conn: u32, frame: &[u8]) -> Check {
         let client = &mut self.clients[index];
-        let found = rec::ConnectResponse::read(&mut Reader::new(frame))
-            .map_err(|e| format!("a connect answer cannot be read: {e}"))?;
+        let r = &mut Reader::new(frame);
+        let found =
+            rec::ConnectResponse::read(r).map_err(|e| format!("a connect answer cannot be read: {e}"))?;
         if found.session_id == 0 {
             let session = client.session.ok_or("a session is refused to a client that has none")?;
-            rules::refused(&self.ghost, session)?;
+            rules::refused(&self.ghost, session, self.settings.local_sessions)?;
             self.refusals += 1;
             client.disconnected();
             client.forget_session();
@@ -376,12 +382,13 @@ impl World {
             return Ok(());
         }
         client.established = true;
+        client.read_only = r.remaining() == [1];
         let session = SessionId(found.session_id);
         if client.session.is_some_and(|mine| mine != session) {
             return Err(format!("{} is given session {session}", client.name()));
         }
         client.session = Some(session);
-        rules::taken_up(&self.ghost, session)?;
+        rules::taken_up(&self.ghost, session, self.settings.local_sessions)?;
         if !client.armed.is_empty() {
             self.client_request(index, What::SetWatches);
         }
@@ -422,7 +429,9 @@ impl World {
             }
             What::Write(write) => {
                 let session = client.session.ok_or("an answer without a session")?;
-                let done = rules::write_answered(&self.ghost, session, pending.xid, write, &answer)?;
+                let local = self.settings.local_sessions;
+                let done =
+                    rules::write_answered(&self.ghost, client, session, pending.xid, write, &answer, local)?;
                 if let Some(errand) = &mut client.errand
                     && self.ghost.ended.contains_key(&(session, pending.xid))
                 {

@@ -124,10 +124,10 @@ impl World {
     fn provision(&mut self, n: usize) -> Check {
         let mut members = self.newest_config();
         let id = self.nodes[n].id;
-        if !members.servers.contains_key(&id) {
-            members.servers.insert(id, line(id, Role::Observer, true));
+        members.servers.entry(id).or_insert_with(|| {
             members.version = 0;
-        }
+            line(id, Role::Observer, true)
+        });
         self.ghost.members[n].config.0 = members.version;
         let disk = &self.nodes[n].disk;
         if members.version == 0 {
@@ -204,7 +204,10 @@ impl World {
             force_snapshot: self.settings.force_snapshot,
             sync_from_log: self.size_factor >= 0.0,
             snapshot_syncs_max: 10,
-            roles: RoleOptions::default(),
+            roles: RoleOptions {
+                read_only_after_ms: self.settings.read_only_after_ms,
+                ..RoleOptions::default()
+            },
         };
         let ops = OpsConfig {
             owner_rules: rules,
@@ -219,7 +222,11 @@ impl World {
             reaper: ReaperConfig::default(),
             ops,
             txn_format: TxnFormat::default(),
-            local_sessions: LocalSessions::default(),
+            local_sessions: if self.settings.local_sessions {
+                LocalSessions::Upgrade
+            } else {
+                LocalSessions::Off
+            },
             throttled_op_wait_ms: 0,
         };
         (member, pipeline)

@@ -22,6 +22,10 @@ pub struct Settings {
     pub spares: usize,
     /// Clients change the members again and again.
     pub reconfig: bool,
+    /// Sessions begin as local ones, and are upgraded by their first ephemeral.
+    pub local_sessions: bool,
+    /// After so many ms without a leader a member serves clients that do not write.
+    pub read_only_after_ms: Option<i64>,
     /// Clients.
     pub clients: usize,
     /// `tickTime`, ms.
@@ -90,6 +94,8 @@ impl Settings {
             groups: false,
             spares: 0,
             reconfig: false,
+            local_sessions: false,
+            read_only_after_ms: None,
             clients: 3,
             tick_ms: 200,
             init_limit_ticks: 10,
@@ -140,6 +146,10 @@ impl Settings {
         settings.reconfig = extra.chance(25);
         if settings.reconfig && settings.voters < 7 {
             settings.spares = 1 + extra.below(2) as usize;
+        }
+        settings.local_sessions = extra.chance(20);
+        if settings.local_sessions && extra.chance(50) {
+            settings.read_only_after_ms = Some(300);
         }
         settings
     }

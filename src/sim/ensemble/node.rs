@@ -280,7 +280,8 @@ impl World {
                 "DigestsAgree: node {n} sees a digest that was not promised"
             )));
         }
-        if run.member.part().serves() {
+        // Without a leader it serves what may never be committed.
+        if run.member.part().serves() && run.member.part() != Part::ReadOnly {
             self.ghost.serves(n, zxid)?;
         }
         Ok(())

@@ -166,6 +166,14 @@ fn zookeeper_5010_a_tree_keeps_what_was_cut_from_the_log() {
     caught(Guard::TreeOfCutLog, settings(&[Crash, Partition]), &["DigestsAgree"]);
 }
 
+/// No bug of upstream's, but the rule that all of reconfiguration rests on.
+#[test]
+fn a_reconfiguration_is_committed_by_the_old_members_alone() {
+    let settings = settings(&[Crash, Partition]);
+    let settings = move |seed| Settings { reconfig: true, spares: 2, ..settings(seed) };
+    caught(Guard::JointQuorum, settings, &["Reconfiguration"]);
+}
+
 /// Not met by ensembles of this server, whose snapshots are exact: the situation is that of a Java server's fuzzy
 /// snapshot, `an_unknown_acl_is_closed_to_all_until_a_txn_says_what_it_is` in `tree`.
 #[test]

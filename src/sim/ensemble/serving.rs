@@ -102,7 +102,7 @@ impl World {
         let Some(run) = &mut self.nodes[n].run else { return Ok(()) };
         let id = conn_id(conn);
         match ask {
-            Ask::Connect { session, timeout_ms, last_seen } => {
+            Ask::Connect { session, timeout_ms, last_seen, read_only } => {
                 if !run.member.part().serves() {
                     self.tell(conn, Tell::Closed);
                     self.wires.remove(&conn);
@@ -116,7 +116,7 @@ impl World {
                     session,
                     password: Bytes::copy_from_slice(&secret),
                     last_zxid_seen: last_seen,
-                    read_only: false,
+                    read_only,
                     has_read_only_byte: true,
                 };
                 self.turn(n, Input::Pipeline(pipeline::Input::Connect(connect)))

@@ -412,7 +412,7 @@ impl World {
         let mut leaders = Vec::new();
         for (n, node) in self.nodes.iter().enumerate().filter(|(n, _)| self.has_to_serve(*n)) {
             match node.part() {
-                Some(part) if part.serves() => {
+                Some(part) if part.serves() && part != Part::ReadOnly => {
                     if part == Part::Leading {
                         leaders.push(n);
                     }

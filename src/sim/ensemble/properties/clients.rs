@@ -5,6 +5,7 @@
 //! * **NeverBack**: a session never sees an older state than before, whichever member it is at.
 //! * **WatchesFirst**: a notification comes before any answer of a state that has the change, and for a reason.
 //! * **SyncedReads**: a read behind a `sync` shows everything that anybody was told before the `sync` was sent.
+//! * **ReadOnly**: a member without a leader acknowledges no write; what it shows is the history of its log.
 //! * **SessionsLive**: a session that is refused was ended by a txn.
 
 use crate::{
@@ -77,11 +78,25 @@ pub(in crate::sim::ensemble) fn notified(
 /// WriteAnswers.
 pub(in crate::sim::ensemble) fn write_answered(
     ghost: &Ghost,
+    client: &Client,
     session: SessionId,
     xid: i32,
     write: &Write,
     answer: &Answer<'_>,
+    local: bool,
 ) -> Result<bool, String> {
+    // A session that only its member knows ends without a txn.
+    if matches!(write, Write::Close { .. }) && local && !ghost.model.sessions.contains_key(&session) {
+        return Ok(answer.err == 0 && ghost.position.contains_key(&answer.zxid));
+    }
+    if client.read_only {
+        return match ErrorCode::NotReadOnly.code() == answer.err {
+            true => Ok(false),
+            false => {
+                Err(format!("ReadOnly: {write:?} is answered {} by a member without a leader", answer.err))
+            }
+        };
+    }
     // A session that is being closed, or is elsewhere, is told so without a txn.
     let refused = [ErrorCode::SessionExpired, ErrorCode::SessionMoved].map(ErrorCode::code);
     match ghost.ended.get(&(session, xid)) {
@@ -102,10 +117,16 @@ pub(in crate::sim::ensemble) fn read_answered(
     answer: &Answer<'_>,
 ) -> Check {
     let Answer { zxid, err, body } = *answer;
+    if client.read_only && !ghost.position.contains_key(&zxid) {
+        return match ghost.proposals.contains_key(&zxid) {
+            true => Ok(()),
+            false => Err(format!("ReadOnly: {} reads at {zxid}, which nobody has proposed", client.name())),
+        };
+    }
     if !ghost.position.contains_key(&zxid) {
         return Err(format!("ReadAnswers: {} reads at {zxid}, which is not committed", client.name()));
     }
-    if ghost.depth(zxid) < ghost.depth(read.floor) {
+    if ghost.depth(zxid) < ghost.depth(read.floor) && !client.read_only {
         let name = client.name();
         return Err(format!("SyncedReads: {name} reads at {zxid} after a sync that began at {}", read.floor));
     }
@@ -153,9 +174,13 @@ pub(in crate::sim::ensemble) fn config_answered(
         Ok(found) if err == 0 => found.data.unwrap_or_default(),
         other => return Err(format!("ReadAnswers: the configuration is read as {err}, {other:?}")),
     };
-    let text = String::from_utf8_lossy(&found).into_owned();
+    let text = String::from_utf8_lossy(found).into_owned();
     let members =
         Members::read_active(&text).map_err(|e| format!("ReadAnswers: configuration {text}: {e}"))?;
+    // Without a leader a member shows what its files say.
+    if client.read_only {
+        return Ok(());
+    }
     let newest = ghost.model.reconfigured.iter().rfind(|z| **z <= zxid).map_or(0, |z| z.0 as u64);
     let known = ghost.configs.get(&members.version);
     if known != Some(&members) || members.version < newest {
@@ -168,7 +193,11 @@ pub(in crate::sim::ensemble) fn config_answered(
 }
 
 /// SessionsLive, at a refusal.
-pub(in crate::sim::ensemble) fn refused(ghost: &Ghost, session: SessionId) -> Check {
+pub(in crate::sim::ensemble) fn refused(ghost: &Ghost, session: SessionId, local: bool) -> Check {
+    // One that was never upgraded is known to the member that began it, as long as that plays its part.
+    if local && !ghost.model.sessions.contains_key(&session) {
+        return Ok(());
+    }
     let ended = ghost.model.sessions.get(&session).is_some_and(|life| life.closed.is_some());
     let ends =
         |txn: &crate::types::Txn| txn.session == session && matches!(txn.body, TxnBody::CloseSession { .. });
@@ -179,9 +208,10 @@ pub(in crate::sim::ensemble) fn refused(ghost: &Ghost, session: SessionId) -> Ch
 }
 
 /// SessionsLive, when a session is taken up again.
-pub(in crate::sim::ensemble) fn taken_up(ghost: &Ghost, session: SessionId) -> Check {
+pub(in crate::sim::ensemble) fn taken_up(ghost: &Ghost, session: SessionId, local: bool) -> Check {
     match ghost.model.sessions.get(&session) {
         Some(_) => Ok(()),
+        None if local => Ok(()),
         None => Err(format!("SessionsLive: session {session} is granted, and nothing has created it")),
     }
 }

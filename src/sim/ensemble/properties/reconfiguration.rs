@@ -56,7 +56,11 @@ fn begins(ghost: &Ghost, node: usize, version: u64) -> Check {
         active == version || next == version
     };
     let in_history = ghost.contains(ghost.members[node].logged, zxid);
-    let has = |id: ServerId| knows(id) && (!in_history || ghost.keeps(id.0 as usize - 1, zxid));
+    let has = |id: ServerId| {
+        // Who has lost its data meanwhile had it.
+        let node = id.0 as usize - 1;
+        knows(id) && (!in_history || ghost.keeps(node, zxid) || !ghost.members[node].has_data)
+    };
     for of in [ghost.adopted, version] {
         // The very first one has no version.
         if let Some(members) = ghost.configs.get(&of)
