@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use super::metrics::MetricsView;
 use super::words::gtmk::TraceMask;
-use crate::tree::QuotaSums;
-use crate::types::{OpCode, SessionId, Zxid};
+use crate::types::{OpCode, QuotaSums, SessionId, Zxid};
 
 /// What words are answered from.
 ///

@@ -37,7 +37,7 @@ pub use digest::{DIGEST_VERSION, node_digest};
 pub use effects::{Effect, EffectKind, Effects};
 pub use load::{LoadError, TreeLoader};
 pub use node::{ChildrenKey, Node, NodeId};
-pub use quota::{QuotaExcess, QuotaKind, QuotaSums, QuotaVerdict};
+pub use quota::{QuotaExcess, QuotaKind, QuotaVerdict};
 pub use snapshot::{SnapshotBusy, SnapshotNode, SnapshotRemains, SnapshotWalk, StaleWalk};
 
 use crate::types::{Acl, AclList, Id, Owner, OwnerRules, Perms, SessionId, Stat, StatPersisted, Zxid};

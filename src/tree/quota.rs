@@ -11,6 +11,7 @@
 //! Upstream counterparts: `Quotas`, `StatsTrack`, `common.PathTrie`, `ZooKeeperServer.checkQuota`.
 
 use super::{Tree, slab::ROOT};
+use crate::types::QuotaSums;
 use std::{collections::BTreeMap, collections::HashSet, fmt};
 
 const TREE: &str = "/zookeeper/quota";
@@ -47,17 +48,6 @@ pub enum QuotaVerdict {
     Soft(QuotaExcess),
     /// A hard limit would be exceeded.
     Hard(QuotaExcess),
-}
-
-/// What the quotas below one first path component add up to: znodes and bytes, −1 for each that is not limited.
-///
-/// Upstream counterpart: `QuotaMetricsUtils`, which adds up the same way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuotaSums {
-    /// Of the limits, hard ones before soft ones, where there are any.
-    pub limits: Option<(i64, i64)>,
-    /// Of the usage, where it is kept.
-    pub usage: Option<(i64, i64)>,
 }
 
 /// The paths that have limits.

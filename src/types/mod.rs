@@ -12,6 +12,7 @@ mod modes;
 mod path;
 pub mod properties;
 mod quorum;
+mod quota;
 pub mod rng;
 mod txn;
 
@@ -23,4 +24,5 @@ pub use modes::{CreateMode, Owner, OwnerRules, TTL_MS_MAX};
 pub use path::{PathError, parent_and_name, validate_path};
 pub use quoll_jute::data::{Stat, StatPersisted};
 pub use quorum::Quorum;
+pub use quota::QuotaSums;
 pub use txn::{SubTxn, Txn, TxnBody, TxnError, TxnFormat};

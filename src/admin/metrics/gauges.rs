@@ -3,7 +3,7 @@
 use super::{Number, State};
 use crate::{
     admin::view::{LearnersView, ServerView},
-    tree::QuotaSums,
+    types::QuotaSums,
 };
 
 /// One gauge.

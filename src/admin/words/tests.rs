@@ -601,7 +601,7 @@ fn a_leader_tells_how_many_learners_are_in_step() {
 fn gauges_of_quotas_carry_their_namespace_in_front() {
     let quota = crate::admin::view::QuotaView {
         namespace: "app".to_owned(),
-        sums: crate::tree::QuotaSums { limits: Some((10, -1)), usage: Some((3, 99)) },
+        sums: crate::types::QuotaSums { limits: Some((10, -1)), usage: Some((3, 99)) },
     };
     let text = text(Command::Mntr, &ServerView { quotas: vec![quota], ..standalone() });
     for line in [

@@ -1,6 +1,7 @@
 //! Quotas: who is charged, what is shown, what is refused.
 
 use super::{audit::audit, *};
+use crate::types::QuotaSums;
 
 fn text(tree: &Tree, path: &str) -> String {
     let data = tree.lookup(path).unwrap_or_else(|| panic!("{path} is not there")).data();
