@@ -135,6 +135,7 @@ pub(super) const CELLS: &[Cell] = &[
     cell("ens-set-c1", "3 members: set, depth 1, 1 client", three(Set, 1, 1), &[Throughput(1.0)]),
     cell("ens-set-c8", "3 members: set, depth 1, 8 clients", three(Set, 8, 1), &[Throughput(1.0)]),
     cell("ens-set-c100", "3 members: set, depth 1, 100 clients", three(Set, 100, 1), &[Throughput(1.0)]),
+    cell("ens-set-c1000", "3 members: set, depth 1, 1000 clients", three(Set, 1000, 1), &[Throughput(1.0)]),
     cell(
         "ens-get16",
         "follower of 3: get, depth 16",
