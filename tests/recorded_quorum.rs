@@ -225,6 +225,7 @@ impl<'r> Reign<'r> {
         let mut history = History::new(disk.base, COMMIT_LOG_COUNT);
         disk.log.iter().for_each(|t| history.propose(t.clone()));
         history.commit(disk.last());
+        history.force(disk.last());
         let leader = Leader::new(config, 0, disk.accepted, disk.current, disk.last());
         Self { recording, leader, history, disk, sent: BTreeMap::new() }
     }
@@ -356,6 +357,8 @@ fn compare_leaders(r: &Recording) -> usize {
                         let txn = Logged { zxid: *zxid, entry: entry.clone() };
                         reign.disk.log.push(txn.clone());
                         reign.history.propose(txn);
+                        // It is on stable storage at once.
+                        reign.history.force(*zxid);
                         reign.step(at, LeaderInput::Proposed);
                     }
                     Packet::Commit { zxid } | Packet::Inform { zxid, .. }
