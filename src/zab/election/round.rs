@@ -415,6 +415,8 @@ impl Election {
         match self.answered.get(&from) {
             Some((at_ms, before)) if *before == answer && now_ms - at_ms < pause_ms => true,
             _ => {
+                // Observers may come under ever new numbers.
+                self.answered.retain(|_, (at_ms, _)| now_ms - *at_ms < pause_ms);
                 self.answered.insert(from, (now_ms, answer));
                 false
             }
