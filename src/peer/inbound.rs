@@ -54,7 +54,7 @@ impl Inbound {
                 (self.start, self.end) = (0, self.end - self.start);
             }
             // Twice what has arrived, whatever length was announced.
-            if self.buf.len() - self.end < self.buf.len() / 2 || self.buf.is_empty() {
+            if self.buf.len() - self.end <= self.buf.len() / 2 {
                 self.buf.resize((self.buf.len() * 2).max(BUFFER_MIN), 0);
             }
         }
@@ -102,5 +102,27 @@ impl Inbound {
         debug_assert_eq!(self.start, self.end);
         (self.start, self.end) = (0, rest.len());
         self.buf = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One byte behind a tree left no room to read into, and what was read then, nothing, was taken for the end of the
+    /// connection.
+    #[test]
+    fn however_little_is_put_back_there_is_room_for_more() {
+        let ack = Packet::Ack { zxid: crate::types::Zxid(7) };
+        let bytes = ack.to_bytes();
+        for ahead in 0..bytes.len() {
+            let mut inbound = Inbound::new(Sender::Learner, Limits::DEFAULT);
+            inbound.put_back(bytes[..ahead].to_vec());
+            let mut rest = &bytes[ahead..];
+            while !rest.is_empty() {
+                assert_ne!(inbound.read_from(&mut rest).unwrap(), 0, "{ahead} bytes were put back");
+            }
+            assert_eq!(inbound.next().unwrap(), Some(ack.clone()));
+        }
     }
 }
