@@ -150,7 +150,8 @@ impl Inner {
             Ok(outbox) => {
                 self.sink.put(&mut vec![Event::LeaderUp { attempt: self.attempt }]);
                 let inbound = Inbound::new(Sender::Leader, self.settings.limits);
-                LeaderReader { conn: self, outbox, inbound, up_to_date: false }.run();
+                let reader = LeaderReader { conn: self.clone(), outbox, inbound, up_to_date: false };
+                reading::run(Box::new(reader), self.settings.adopter.as_ref(), &*self.sink);
             }
             Err(why) => {
                 if let Some(outbox) = self.outbox.get() {
@@ -196,36 +197,6 @@ struct LeaderReader {
 }
 
 impl LeaderReader {
-    fn run(mut self) {
-        let mut events = Vec::new();
-        let why = loop {
-            if self.up_to_date
-                && let Some(adopter) = self.conn.settings.adopter.clone()
-            {
-                return adopter.adopt(Box::new(self));
-            }
-            let taken = self.read().and_then(|()| self.take(&mut events));
-            self.conn.sink.put(&mut events);
-            if let Err(why) = taken {
-                break why;
-            }
-        };
-        self.end(why, &mut events);
-        self.conn.sink.put(&mut events);
-    }
-
-    /// Waits for more. Fails with the reason when there will be none.
-    fn read(&mut self) -> Result<(), String> {
-        match self.inbound.read_from(&mut self.outbox.stream()) {
-            Ok(0) => Err(reading::END.into()),
-            Ok(_) => Ok(()),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(format!("the leader said nothing for {} ms", self.conn.settings.read_timeout_ms))
-            }
-            Err(e) => Err(format!("cannot read: {e}")),
-        }
-    }
-
     /// The tree behind a SNAP, which comes in another format and may be large.
     fn take_tree(&mut self, zxid: Zxid, events: &mut Vec<Event>) -> Result<(), String> {
         // It may take long, and the owner should know.
@@ -243,6 +214,16 @@ impl LeaderReader {
 impl Reader for LeaderReader {
     fn parts(&mut self) -> (&TcpStream, &mut Inbound) {
         (self.outbox.stream(), &mut self.inbound)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.up_to_date
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        reading::waited(self.inbound.read_from(&mut self.outbox.stream()), || {
+            format!("the leader said nothing for {} ms", self.conn.settings.read_timeout_ms)
+        })
     }
 
     fn take(&mut self, events: &mut Vec<Event>) -> Result<(), String> {

@@ -229,7 +229,8 @@ impl Inner {
         let inbound = Inbound::new(Sender::Learner, self.settings.limits);
         let (links, since, known) = (self.clone(), Instant::now(), false);
         let reader = LinkReader { links, link, address, outbox, inbound, since, known };
-        let run = move || reader.run();
+        let its = self.clone();
+        let run = move || reading::run(Box::new(reader), its.settings.adopter.as_ref(), &*its.sink);
         if let Err(e) = self.threads.spawn(format!("link-{}", link.0), run) {
             self.links.lock().remove(&link);
             self.complain(address, &e);
@@ -280,28 +281,16 @@ struct LinkReader {
     known: bool,
 }
 
-impl LinkReader {
-    /// The thread of a link.
-    fn run(mut self) {
-        let mut events = Vec::new();
-        let why = loop {
-            if self.known
-                && let Some(adopter) = self.links.settings.adopter.clone()
-            {
-                return adopter.adopt(Box::new(self));
-            }
-            let taken = self.read().and_then(|()| self.take(&mut events));
-            self.links.sink.put(&mut events);
-            if let Err(why) = taken {
-                break why;
-            }
-        };
-        self.end(why, &mut events);
-        self.links.sink.put(&mut events);
+impl Reader for LinkReader {
+    fn parts(&mut self) -> (&TcpStream, &mut Inbound) {
+        (self.outbox.stream(), &mut self.inbound)
     }
 
-    /// Waits for more. Fails with the reason when there will be none.
-    fn read(&mut self) -> Result<(), String> {
+    fn is_settled(&self) -> bool {
+        self.known
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
         let first = Duration::from_millis(self.links.settings.first_packet_ms.max(1));
         let stream = self.outbox.stream();
         if !self.known {
@@ -312,20 +301,9 @@ impl LinkReader {
             }
             stream.set_read_timeout(Some(left)).map_err(|e| format!("cannot wait for it: {e}"))?;
         }
-        match self.inbound.read_from(&mut &*stream) {
-            Ok(0) => Err(reading::END.into()),
-            Ok(_) => Ok(()),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(format!("no packet within {} ms", first.as_millis()))
-            }
-            Err(e) => Err(format!("cannot read: {e}")),
-        }
-    }
-}
-
-impl Reader for LinkReader {
-    fn parts(&mut self) -> (&TcpStream, &mut Inbound) {
-        (self.outbox.stream(), &mut self.inbound)
+        reading::waited(self.inbound.read_from(&mut &*stream), || {
+            format!("no packet within {} ms", first.as_millis())
+        })
     }
 
     fn take(&mut self, events: &mut Vec<Event>) -> Result<(), String> {

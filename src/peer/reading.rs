@@ -4,7 +4,7 @@
 //! only packets come, it is handed to the thread that deals with them. That saves a change of threads for every message,
 //! and a peer that sends more than its owner can take is slowed down by its own socket.
 
-use super::{Event, PeerError, inbound::Inbound};
+use super::{Event, PeerError, Sink, inbound::Inbound};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use parking_lot::Mutex;
 use rustix::net::{RecvFlags, recv};
@@ -23,7 +23,7 @@ use std::{
 use tracing::error;
 
 /// What is said of a connection that the peer has closed.
-pub(super) const END: &str = "the peer closed it";
+const END: &str = "the peer closed it";
 
 /// The token of the waker; connections have those from 0 on.
 const WAKER: Token = Token(usize::MAX);
@@ -36,6 +36,15 @@ pub(super) trait Reader: Send {
     /// Where it reads, and what has come in.
     fn parts(&mut self) -> (&TcpStream, &mut Inbound);
 
+    /// Whether only packets come any more, so that its owner can read it.
+    fn is_settled(&self) -> bool;
+
+    /// Waits for more to come in.
+    ///
+    /// # Errors
+    /// Why there will be none.
+    fn wait(&mut self) -> Result<(), String>;
+
     /// Makes events of all whole packets that came in.
     ///
     /// # Errors
@@ -44,6 +53,39 @@ pub(super) trait Reader: Send {
 
     /// Closes it and tells so. The last call.
     fn end(&mut self, why: String, events: &mut Vec<Event>);
+}
+
+/// The thread of a connection: reads it until its owner can, if there is one that does, or until its end.
+pub(super) fn run(mut reader: Box<dyn Reader>, adopter: Option<&Adopter>, sink: &dyn Sink) {
+    let mut events = Vec::new();
+    let why = loop {
+        if reader.is_settled()
+            && let Some(adopter) = adopter
+        {
+            return adopter.adopt(reader);
+        }
+        let taken = reader.wait().and_then(|()| reader.take(&mut events));
+        sink.put(&mut events);
+        if let Err(why) = taken {
+            break why;
+        }
+    };
+    reader.end(why, &mut events);
+    sink.put(&mut events);
+}
+
+/// What became of a read that could wait, but not for ever; `late` says for how long.
+pub(super) fn waited(read: io::Result<usize>, late: impl FnOnce() -> String) -> Result<(), String> {
+    match read {
+        Ok(0) => Err(END.into()),
+        Ok(_) => Ok(()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Err(late()),
+        Err(e) => Err(cannot_read(&e)),
+    }
+}
+
+fn cannot_read(error: &io::Error) -> String {
+    format!("cannot read: {error}")
 }
 
 /// Reads the connections that are handed to its [`Adopter`], on the thread that calls [`Poller::poll`].
@@ -151,7 +193,7 @@ impl Poller {
                     Ok(())
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
-                Err(e) => Err(format!("cannot read: {e}")),
+                Err(e) => Err(cannot_read(&e)),
             };
             if let Err(why) = read.and_then(|()| reader.take(events)) {
                 let fd = reader.parts().0.as_raw_fd();
