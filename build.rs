@@ -5,6 +5,8 @@ use std::{env, process::Command};
 
 #[path = "src/admin/build_date.rs"]
 mod build_date;
+#[path = "src/admin/calendar.rs"]
+mod calendar;
 
 fn main() {
     // Not the repository's own files: a commit of what is compiled already is not worth compiling it again.

@@ -1,18 +1,11 @@
 //! The form of the build date; shared with `build.rs`.
 
+use super::calendar;
+
 /// A time in seconds since 1970 as `yyyy-MM-dd HH:mm UTC`.
 pub fn of(seconds: i64) -> String {
     let (days, minutes) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) / 60);
-    // The calendar repeats every 400 years of 146,097 days; a year is taken to begin in March, so that a leap day is
-    // its last.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + i64::from(month <= 2);
+    let (year, month, day) = calendar::date(days);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
 }
 

@@ -12,6 +12,7 @@
 
 #[cfg(test)]
 mod build_date;
+mod calendar;
 #[cfg(test)]
 mod docs;
 pub mod metrics;
