@@ -216,6 +216,16 @@ pub enum Output {
     },
 }
 
+/// Takes out of `outputs` what has to be done before log entries of the same turn are appended: everything up to the
+/// last [`Output::SeeConfig`]. Who has a txn in its log after a crash that says a configuration knows then that it was
+/// proposed.
+pub fn take_before_log(outputs: &mut Vec<Output>) -> Vec<Output> {
+    match outputs.iter().rposition(|output| matches!(output, Output::SeeConfig { .. })) {
+        Some(last) => outputs.drain(..=last).collect(),
+        None => Vec::new(),
+    }
+}
+
 /// What a member is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

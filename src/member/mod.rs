@@ -24,7 +24,7 @@ mod reconfig;
 mod tests;
 
 pub use config::{MemberConfig, RoleOptions};
-pub use io::{Input, Output, Part};
+pub use io::{Input, Output, Part, take_before_log};
 
 use crate::{
     pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     admin::metrics::{Counter, KeyedCounter, Shard, Summary},
-    member::{Input as MemberInput, Member, Output, Part},
+    member::{Input as MemberInput, Member, Output, Part, take_before_log},
     net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
     ops::QuotaNote,
     peer::{Event, Poller},
@@ -207,12 +207,8 @@ impl Core {
     /// Log entries to the log, outputs to the world.
     fn hand_on(&mut self, now: Now) {
         loop {
-            // A configuration is on stable storage before the txn that says it: who has the txn in its log after a
-            // crash knows that it was proposed.
-            if let Some(last) = self.outputs.iter().rposition(|o| matches!(o, Output::SeeConfig { .. })) {
-                let later = self.outputs.split_off(last + 1);
-                let first = std::mem::replace(&mut self.outputs, later);
-                first.into_iter().for_each(|output| self.execute(output));
+            for output in take_before_log(&mut self.outputs) {
+                self.execute(output);
             }
             while let Some(batch) = self.member.take_log() {
                 self.metrics.add(Counter::SyncProcessorRequestQueued, batch.ends.len() as u64);

@@ -10,7 +10,7 @@ use super::{
     world::{Event, Stop, Us, World},
 };
 use crate::{
-    member::{Input, Member, Output, Part},
+    member::{Input, Member, Output, Part, take_before_log},
     ops::ResponseCache,
     pipeline::{self, Deliveries, LogBatch, Now},
     sim::disk::FakeDisk,
@@ -313,11 +313,8 @@ impl World {
                 }
                 run.queued.push_back(batch);
             }
-            // A configuration is on stable storage before the txn that says it.
-            if let Some(last) = outputs.iter().rposition(|o| matches!(o, Output::SeeConfig { .. })) {
-                for output in outputs.drain(..=last).collect::<Vec<_>>() {
-                    self.execute(n, run, output)?;
-                }
+            for output in take_before_log(outputs) {
+                self.execute(n, run, output)?;
             }
             for zxid in proposed {
                 self.check_change(n, zxid)?;
