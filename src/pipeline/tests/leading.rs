@@ -233,8 +233,8 @@ fn a_session_is_called_over_only_by_who_is_still_the_leader() {
     assert_eq!(told[0].then, Then::Close);
 }
 
-#[test]
-fn an_epoch_without_numbers_left_proposes_nothing_more() {
+/// A leader whose last number is so many before the last one of its epoch, and a session of a client of its.
+fn near_the_end(numbers_left: u32) -> (Ensemble, ConnId, SessionId) {
     let mut e = Ensemble::new();
     let c0 = conn(0, 1);
     let zero = e.open(0, c0);
@@ -244,8 +244,14 @@ fn an_epoch_without_numbers_left_proposes_nothing_more() {
     e.apply(0);
     e.told(0);
     let Role::Leading(leading) = &mut e.peers[0].pipeline.role else { panic!("it leads") };
-    leading.broadcast =
-        zab::Broadcast::new(Quorum::majority([1, 2, 3].map(ServerId)), Zxid::new(Epoch(2), u32::MAX - 2));
+    let last = Zxid::new(Epoch(2), u32::MAX - numbers_left);
+    leading.broadcast = zab::Broadcast::new(Quorum::majority([1, 2, 3].map(ServerId)), last);
+    (e, c0, zero)
+}
+
+#[test]
+fn an_epoch_without_numbers_left_proposes_nothing_more() {
+    let (mut e, c0, zero) = near_the_end(2);
     e.ask(0, c0, zero, 1, OpCode::Create, create("/a", 0));
     assert!(e.peers[0].pipeline.counter_exhausted());
     let last = Zxid::new(Epoch(2), u32::MAX - 1);
@@ -259,17 +265,7 @@ fn an_epoch_without_numbers_left_proposes_nothing_more() {
 /// the read behind it: the client took that for the answer to the write.
 #[test]
 fn a_leader_that_proposes_nothing_more_answers_nothing_behind_a_write() {
-    let mut e = Ensemble::new();
-    let c0 = conn(0, 1);
-    let zero = e.open(0, c0);
-    e.retire_all();
-    e.begin(0);
-    e.take_up(0, c0, zero);
-    e.apply(0);
-    e.told(0);
-    let Role::Leading(leading) = &mut e.peers[0].pipeline.role else { panic!("it leads") };
-    leading.broadcast =
-        zab::Broadcast::new(Quorum::majority([1, 2, 3].map(ServerId)), Zxid::new(Epoch(2), u32::MAX - 1));
+    let (mut e, c0, zero) = near_the_end(1);
     e.ask(0, c0, zero, 1, OpCode::Create, create("/a", 0));
     let read = rec::ExistsRequest { path: Some("/".into()), watch: false };
     e.ask(0, c0, zero, 2, OpCode::Exists, to_vec(&read));
