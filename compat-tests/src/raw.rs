@@ -591,6 +591,23 @@ pub fn session_passwd(session_id: i64) -> [u8; 16] {
     out
 }
 
+/// Makes a node and sets it, so that there are `count` writes by one session.
+///
+/// # Panics
+/// When the server at `addr` does not do it.
+pub fn write_many(addr: SocketAddr, path: &str, count: u32) {
+    let mut zk = Client::connect(addr, 30_000).expect("the member serves");
+    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the member answers").expect("the node is new");
+    for n in 1..count {
+        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
+        zk.send(op::SET_DATA, &body.0).expect("the member reads");
+    }
+    for _ in 1..count {
+        assert_eq!(zk.recv().expect("the member answers").err, 0);
+    }
+    zk.close().expect("the member answers");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use compat_tests::ensemble::member::Mode;
 use compat_tests::ensemble::proxy::SyncKind;
 use compat_tests::load::converge::converge;
 use compat_tests::ports::Ports;
-use compat_tests::raw::{Acl, Client, Enc, flag, op, session_passwd};
+use compat_tests::raw::{Acl, Client, Enc, flag, session_passwd, write_many};
 
 #[test]
 fn a_java_observer_behind_a_quoll_follower() {
@@ -173,7 +173,7 @@ fn comes_back(voters: Arm, observer: Arm, size_factor: &str, absences: &[(u32, S
     e.wait_until("the second one leads", |e| {
         (e.member(1).mode(), e.member(2).mode()) == (Some(Mode::Follower), Some(Mode::Leader))
     });
-    write(&e, "/before", 10);
+    write_many(e.member(2).addr(), "/before", 10);
     e.start(3);
     e.wait_until("the observer serves", |e| e.member(3).mode() == Some(Mode::Observer));
     for (n, &(writes, expected)) in absences.iter().enumerate() {
@@ -182,7 +182,7 @@ fn comes_back(voters: Arm, observer: Arm, size_factor: &str, absences: &[(u32, S
         } else {
             e.kill(3);
         }
-        write(&e, &format!("/absence-{n}"), writes);
+        write_many(e.member(2).addr(), &format!("/absence-{n}"), writes);
         e.network().take_syncs();
         e.start(3);
         e.wait_until("the observer serves again", |e| e.member(3).mode() == Some(Mode::Observer));
@@ -209,20 +209,6 @@ fn comes_back(voters: Arm, observer: Arm, size_factor: &str, absences: &[(u32, S
 
 fn same_everywhere(e: &Ensemble) {
     converge(&e.addrs(), false, false).unwrap_or_else(|what| panic!("{what}"));
-}
-
-/// Makes a node at the leader and sets it, so that there are `count` writes by one session.
-fn write(e: &Ensemble, path: &str, count: u32) {
-    let mut zk = Client::connect(e.member(2).addr(), 30_000).expect("the member serves");
-    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the member answers").expect("the node is new");
-    for n in 1..count {
-        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
-        zk.send(op::SET_DATA, &body.0).expect("the member reads");
-    }
-    for _ in 1..count {
-        assert_eq!(zk.recv().expect("the member answers").err, 0);
-    }
-    zk.close().expect("the member answers");
 }
 
 fn observe(voters: Arm, observer: Arm) {

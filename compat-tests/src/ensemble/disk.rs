@@ -1,16 +1,18 @@
 //! A disk that can be full: a small file system in memory, seen by one member alone.
 //!
-//! It is mounted in a name space of its own, for which a user needs no privileges where the kernel allows user
-//! name spaces. It is gone, with everything on it, when its [`SmallDisk`] is dropped or the test is killed.
+//! It is mounted in a name space of its own. It is gone, with everything on it, when its [`SmallDisk`] is dropped or the
+//! test is killed.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-/// The mounted file system, held by a process that does nothing else.
+use super::name_space::NameSpace;
+
+/// The mounted file system.
 pub struct SmallDisk {
-    holder: Child,
+    space: NameSpace,
     at: PathBuf,
 }
 
@@ -20,46 +22,23 @@ impl SmallDisk {
     /// # Panics
     /// When it cannot be mounted: then this machine cannot run tests with full disks.
     pub fn mount(at: &Path, size_kib: u32) -> SmallDisk {
-        let script = "mount -t tmpfs -o size=\"$1\"k none \"$2\" && echo mounted && read -r _";
-        let mut holder = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", &size_kib.to_string()])
-            .arg(at)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start unshare (package util-linux): {e}"));
-        let mut line = String::new();
-        let said = BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line);
-        if said.is_err() || line != "mounted\n" {
-            let _ = holder.kill();
-            let _ = holder.wait();
-            panic!(
-                "no file system can be mounted in a user name space (see the message of unshare or mount above; \
-                 in a container, allow user name spaces or run it privileged), so no disk can be made full"
-            );
-        }
-        SmallDisk { holder, at: at.to_owned() }
+        let size = size_kib.to_string();
+        let args = [size.as_ref(), at.as_os_str()];
+        let space =
+            NameSpace::with("mount -t tmpfs -o size=\"$1\"k none \"$2\"", args, "no disk can be made full");
+        SmallDisk { space, at: at.to_owned() }
     }
 
     /// `command`, to be run where the file system is seen.
     pub fn inside(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
-        inside.args([
-            "--preserve-credentials",
-            "--user",
-            "--mount",
-            "--target",
-            &self.holder.id().to_string(),
-        ]);
-        inside.arg("--").arg(command.get_program()).args(command.get_args());
-        inside
+        self.space.inside(command)
     }
 
     /// The path by which everybody else sees a file that lies below the mount.
     pub fn seen_from_outside(&self, path: &Path) -> PathBuf {
         assert!(path.starts_with(&self.at), "{} lies on another disk", path.display());
         let relative = path.strip_prefix("/").expect("an absolute path");
-        Path::new(&format!("/proc/{}/root", self.holder.id())).join(relative)
+        Path::new(&format!("/proc/{}/root", self.space.process())).join(relative)
     }
 
     /// Takes all the room that is left; answers how many bytes that was.
@@ -92,13 +71,6 @@ impl SmallDisk {
 
     fn filler(&self) -> PathBuf {
         self.seen_from_outside(&self.at.join("filler"))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
     }
 }
 

@@ -1,13 +1,14 @@
 //! Ensembles of real processes: each member is the upstream server or Quoll, and may become the other one.
 //!
-//! Invariants: servers listen on 127.0.0.1 only, or on other addresses of the loopback when they are asked to have one each; a member keeps its ports, its folder and its log over all its
-//! starts; everything is killed with the [`Ensemble`]; when the test panics, folders and logs are kept and the
-//! message says where.
+//! Invariants: servers listen on 127.0.0.1 only, or on other addresses of the loopback when they are asked to have one
+//! each; a member keeps its ports, its folder and its log over all its starts; everything is killed with the [`Ensemble`];
+//! when the test panics, folders and logs are kept and the message says where.
 //!
 //! Start reading at [`Ensemble`]. Members: [`member`]; partitions: [`proxy`]; full disks: [`disk`].
 
 pub mod disk;
 pub mod member;
+mod name_space;
 pub mod names;
 pub mod proxy;
 

@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 
+use super::name_space::NameSpace;
 use super::proxy::Id;
 
-/// The names of all members, held by a process that does nothing else.
+/// The names of all members.
 pub struct Names {
-    holder: Child,
+    space: NameSpace,
     file: PathBuf,
     addresses: Mutex<BTreeMap<Id, String>>,
 }
@@ -29,25 +29,9 @@ impl Names {
         let file = dir.join("hosts");
         let addresses: BTreeMap<Id, String> = members.map(|id| (id, format!("127.0.0.{id}"))).collect();
         write_hosts(&file, &addresses);
-        let script = "mount --bind \"$1\" /etc/hosts && echo mounted && read -r _";
-        let mut holder = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
-            .arg(&file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start unshare (package util-linux): {e}"));
-        let mut line = String::new();
-        let said = BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line);
-        if said.is_err() || line != "mounted\n" {
-            let _ = holder.kill();
-            let _ = holder.wait();
-            panic!(
-                "nothing can be mounted in a user name space (see the message of unshare or mount above; in a \
-                 container, allow user name spaces or run it privileged), so no name can change its address"
-            );
-        }
-        Names { holder, file, addresses: Mutex::new(addresses) }
+        let space =
+            NameSpace::with("mount --bind \"$1\" /etc/hosts", [&file], "no name can change its address");
+        Names { space, file, addresses: Mutex::new(addresses) }
     }
 
     /// The name of a member.
@@ -64,11 +48,7 @@ impl Names {
 
     /// `command`, to be run where the names are known.
     pub fn inside(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
-        let target = self.holder.id().to_string();
-        inside.args(["--preserve-credentials", "--user", "--mount", "--target", &target, "--"]);
-        inside.arg(command.get_program()).args(command.get_args());
-        inside
+        self.space.inside(command)
     }
 }
 
@@ -79,11 +59,4 @@ fn write_hosts(file: &Path, addresses: &BTreeMap<Id, String>) {
         writeln!(text, "{address} {}", Names::of(*id)).expect("a String takes it");
     }
     fs::write(file, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
-}
-
-impl Drop for Names {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use compat_tests::load::Load;
+use compat_tests::raw::write_many;
 
-use crate::run::{QUOLL, Run, voters, write};
+use crate::run::{QUOLL, Run, voters};
 
 #[test]
 fn members_that_forget_what_was_acknowledged_are_noticed() {
@@ -36,7 +37,7 @@ fn members_that_forget_what_was_acknowledged_are_noticed() {
     ensemble.ids().into_iter().for_each(|id| ensemble.start(id));
     let leader = ensemble.wait_until_all_serve();
     // New txns get the numbers of the forgotten ones and larger ones: then the clients are taken again.
-    write(ensemble.member(leader).addr(), "/filler", 20_000);
+    write_many(ensemble.member(leader).addr(), "/filler", 20_000);
     let found = catch_unwind(AssertUnwindSafe(|| load.run_for(Duration::from_secs(60))))
         .expect_err("a client notices that its acknowledged writes are gone");
     let message = found.downcast_ref::<String>().expect("a message");

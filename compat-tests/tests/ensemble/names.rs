@@ -4,8 +4,9 @@ use std::net::TcpStream;
 
 use compat_tests::arm::Arm;
 use compat_tests::ensemble::Ensemble;
+use compat_tests::raw::write_many;
 
-use crate::run::{MIXED, QUOLL, Run, write};
+use crate::run::{MIXED, QUOLL, Run};
 
 #[test]
 fn a_quoll_member_that_moves_to_another_address_is_found_by_its_name() {
@@ -25,7 +26,7 @@ fn move_hosts(kinds: &[Arm; 3]) {
     // Java remembers an address for half a minute otherwise.
     let mut e = Ensemble::of(kinds).named().property("sun.net.inetaddr.ttl", 0).start();
     for id in [3, 1] {
-        write(e.member(2).addr(), &format!("/before-{id}"), 10);
+        write_many(e.member(2).addr(), &format!("/before-{id}"), 10);
         e.kill(id);
         let address = format!("127.0.1.{id}");
         e.move_host(id, &address);
@@ -39,6 +40,6 @@ fn move_hosts(kinds: &[Arm; 3]) {
         e.wait_until("member 3 leads", |e| e.leader() == Some(3));
         e.start(2);
         assert_eq!(e.wait_until_all_serve(), 3);
-        write(e.member(1).addr(), &format!("/after-{id}"), 10);
+        write_many(e.member(1).addr(), &format!("/after-{id}"), 10);
     }
 }

@@ -13,7 +13,7 @@ use compat_tests::ensemble::{Ensemble, PATIENCE};
 use compat_tests::ports::Ports;
 use compat_tests::raw::{Acl, Client, Enc};
 
-use crate::run::{MIXED, QUOLL, Run};
+use crate::run::{MIXED, QUOLL, Run, three};
 
 pub const RECONFIG: i32 = 16;
 const DATA_CHANGED: i32 = 3;
@@ -239,13 +239,7 @@ fn hand_over(kinds: &[Arm; 3]) {
 /// First the followers get other ports for their peers, then the leader.
 fn move_ports(kinds: &[Arm; 3]) {
     let ports = Ports::reserve();
-    let mut e = Ensemble::of(kinds).build();
-    for id in [1, 3] {
-        e.start_knowing(id, &[1, 2, 3]);
-    }
-    e.wait_until("member 3 leads", |e| e.member(3).mode() == Some(Mode::Leader));
-    e.start_knowing(2, &[1, 2, 3]);
-    e.wait_until_all_serve();
+    let mut e = three(kinds);
     let load = Writes::begin(e.addrs());
     load.wait_for(50);
     for id in [1, 2] {

@@ -9,11 +9,11 @@ use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::member::Mode;
 use compat_tests::ensemble::{Ensemble, PATIENCE};
 use compat_tests::ports::Ports;
-use compat_tests::raw::{Client, Enc};
+use compat_tests::raw::{Client, Enc, write_many};
 use rand::RngExt;
 
 use crate::reconfig::{RECONFIG, Writes, change, config_if_served, config_of, move_one, wait_for_ports};
-use crate::run::{MIXED, QUOLL, Run, write};
+use crate::run::{MIXED, QUOLL, Run, three};
 
 #[test]
 fn a_configuration_that_was_only_proposed_when_all_quoll_members_died_is_completed() {
@@ -55,7 +55,7 @@ fn a_leader_that_completes_a_configuration_by_which_it_moves_goes_to_its_new_por
     let text = all_go_by_one(&mut e);
     assert!(text.contains(&e.server_line(3, "participant")), "{text}");
     wait_for_ports(&mut e, 3, old);
-    write(e.member(3).addr(), "/after", 10);
+    write_many(e.member(3).addr(), "/after", 10);
 }
 
 /// It asked for a quorum of the configuration that only it had seen, too, and stayed outside for ever.
@@ -119,18 +119,6 @@ fn members_of_both_kinds_killed_around_a_reconfiguration_come_to_one_configurati
     kill_around(run, &MIXED);
 }
 
-/// Three members, led by the last.
-fn three(kinds: &[Arm; 3]) -> Ensemble {
-    let mut e = Ensemble::of(kinds).build();
-    for id in [1, 3] {
-        e.start_knowing(id, &[1, 2, 3]);
-    }
-    e.wait_until("member 3 leads", |e| e.member(3).mode() == Some(Mode::Leader));
-    e.start_knowing(2, &[1, 2, 3]);
-    e.wait_until_all_serve();
-    e
-}
-
 /// A client that may change the configuration.
 fn admin(e: &Ensemble, at: u64) -> Client {
     let mut zk = Client::connect(e.member(at).addr(), 30_000).expect("the member serves");
@@ -170,7 +158,7 @@ fn all_go_by_one(e: &mut Ensemble) -> String {
 
 fn complete_after_the_end_of_all(before: &[Arm; 3], after: &[Arm; 3]) {
     let mut e = three(before);
-    write(e.member(3).addr(), "/before", 10);
+    write_many(e.member(3).addr(), "/before", 10);
     // Of the new configuration's two voters one does not hear of it.
     let mut admin = admin(&e, 3);
     e.suspend(1);
@@ -188,7 +176,7 @@ fn complete_after_the_end_of_all(before: &[Arm; 3], after: &[Arm; 3]) {
     assert_eq!(e.member(3).mode(), Some(Mode::Observer));
     let text = all_go_by_one(&mut e);
     assert_eq!((text.matches("participant").count(), text.matches("observer").count()), (2, 1), "{text}");
-    write(e.member(3).addr(), "/after", 10);
+    write_many(e.member(3).addr(), "/after", 10);
 }
 
 fn forget_what_nobody_else_knows(kinds: &[Arm; 3]) {
@@ -208,13 +196,13 @@ fn forget_what_nobody_else_knows(kinds: &[Arm; 3]) {
         e.start_as_it_is(id);
     }
     let second = e.wait_until_all_serve();
-    write(e.member(second).addr(), "/without-3", 10);
+    write_many(e.member(second).addr(), "/without-3", 10);
     assert!(next_file(&e, 3).exists());
     e.start_as_it_is(3);
     e.wait_until("member 3 follows", |e| e.member(3).mode() == Some(Mode::Follower));
     assert_eq!(e.leader(), Some(second));
     assert_eq!(all_go_by_one(&mut e), before);
-    write(e.member(3).addr(), "/with-3", 10);
+    write_many(e.member(3).addr(), "/with-3", 10);
 }
 
 /// One after the other becomes an observer and a voter again, and somebody dies at some moment of that.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use compat_tests::arm::Arm;
 use compat_tests::build_folder::{Lock, lock};
+use compat_tests::ensemble::member::Mode;
 use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
 use compat_tests::load::{Load, LoadSettings, Report};
-use compat_tests::raw::{Acl, Client, Enc, op};
+use compat_tests::raw::{Client, Enc, op};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -163,18 +164,16 @@ fn remove_tree(addr: SocketAddr, root: &str) {
     zk.close().expect("the member answers");
 }
 
-/// Makes a node and sets it, so that there are `count` writes by one session.
-pub fn write(addr: SocketAddr, path: &str, count: u32) {
-    let mut zk = Client::connect(addr, 30_000).expect("the member serves");
-    zk.create(path, Some(b"0"), &Acl::open(), 0, 0).expect("the member answers").expect("the node is new");
-    for n in 1..count {
-        let body = Enc::new().str(path).buf(Some(n.to_string().as_bytes())).int(-1);
-        zk.send(op::SET_DATA, &body.0).expect("the member reads");
+/// Three members of these kinds, all knowing each other, led by the last.
+pub fn three(kinds: &[Arm; 3]) -> Ensemble {
+    let mut e = Ensemble::of(kinds).build();
+    for id in [1, 3] {
+        e.start_knowing(id, &[1, 2, 3]);
     }
-    for _ in 1..count {
-        assert_eq!(zk.recv().expect("the member answers").err, 0);
-    }
-    zk.close().expect("the member answers");
+    e.wait_until("member 3 leads", |e| e.member(3).mode() == Some(Mode::Leader));
+    e.start_knowing(2, &[1, 2, 3]);
+    e.wait_until_all_serve();
+    e
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -7,9 +7,9 @@ use compat_tests::arm::Arm::{self, Java, Quoll};
 use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::proxy::SyncKind;
 use compat_tests::load::converge::converge;
-use compat_tests::raw::{Client, Enc, op};
+use compat_tests::raw::{Client, Enc, op, write_many};
 
-use crate::run::{Run, write};
+use crate::run::Run;
 
 /// Leader and learner.
 const PAIRS: [(Arm, Arm); 3] = [(Java, Quoll), (Quoll, Java), (Quoll, Quoll)];
@@ -44,14 +44,14 @@ fn learner_comes_back(leader: Arm, learner: Arm, size_factor: &str, absences: &[
     let leads = ensemble.wait_for_leader();
     assert_eq!(leads, 3);
     let addr = ensemble.member(leads).addr();
-    write(addr, "/before", 10);
+    write_many(addr, "/before", 10);
     for (n, &(writes, expected)) in absences.iter().enumerate() {
         if n % 2 == 0 {
             ensemble.stop(1);
         } else {
             ensemble.kill(1);
         }
-        write(addr, &format!("/absence-{n}"), writes);
+        write_many(addr, &format!("/absence-{n}"), writes);
         ensemble.network().take_syncs();
         ensemble.start(1);
         ensemble.wait_until_all_serve();
@@ -87,7 +87,7 @@ fn deposed_leader_comes_back(old: Arm, new: Arm, writes: u32, expected: SyncKind
     let leads = ensemble.wait_for_leader();
     assert_eq!(leads, 3);
     let addr = ensemble.member(leads).addr();
-    write(addr, "/before", 10);
+    write_many(addr, "/before", 10);
 
     let mut zk = Client::connect(addr, 30_000).expect("the leader serves");
     ensemble.network().isolate(&[leads]);
@@ -107,7 +107,7 @@ fn deposed_leader_comes_back(old: Arm, new: Arm, writes: u32, expected: SyncKind
     let next = ensemble.wait_until_all_serve();
     assert_ne!(next, leads);
     if writes > 0 {
-        write(ensemble.member(next).addr(), "/after", writes);
+        write_many(ensemble.member(next).addr(), "/after", writes);
     }
     ensemble.network().heal();
     ensemble.network().take_syncs();
