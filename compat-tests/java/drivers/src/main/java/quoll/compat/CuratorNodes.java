@@ -3,6 +3,7 @@ package quoll.compat;
 import static quoll.compat.CuratorSuite.bytes;
 
 import java.util.TreeSet;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.recipes.nodes.GroupMember;
@@ -44,6 +45,8 @@ final class CuratorNodes {
         out.run("other data", () -> node.setData(bytes("q")));
         out.await("seen", () -> new String(two.getData().forPath(path)).equals("q"));
       }
+      // Its client may talk to another server of an ensemble, which may not have heard of it yet.
+      catchUp(two);
       out.call("gone after close", () -> two.checkExists().forPath(path) == null);
     }
     try (PersistentTtlNode ttl = new PersistentTtlNode(one, "/p/ttl", 1_000, bytes("t"))) {
@@ -53,5 +56,14 @@ final class CuratorNodes {
       out.call("kept", () -> two.checkExists().forPath("/p/ttl") != null);
     }
     out.await("reaped when nobody touches it", () -> two.checkExists().forPath("/p/ttl") == null);
+  }
+
+  /** Waits until the server of this client has everything that any client was told is done. */
+  private static void catchUp(CuratorFramework client) throws Exception {
+    CountDownLatch done = new CountDownLatch(1);
+    client.sync().inBackground((c, event) -> done.countDown()).forPath("/");
+    if (!done.await(CuratorSuite.WAIT_SECONDS, TimeUnit.SECONDS)) {
+      throw new IllegalStateException("no answer to a sync");
+    }
   }
 }
