@@ -87,6 +87,7 @@ fn pipeline_config(server: ServerId, reconfig_enabled: bool) -> PipelineConfig {
         ops,
         txn_format: TxnFormat::default(),
         local_sessions: LocalSessions::default(),
+        seed: 0,
         throttled_op_wait_ms: 0,
     }
 }

@@ -138,6 +138,7 @@ pub(super) fn pipeline(config: &ServerConfig, ensemble: Option<&EnsembleConfig>)
             Some(e) if e.local_sessions => LocalSessions::Stay,
             _ => LocalSessions::Off,
         },
+        seed: rand::random(),
         throttled_op_wait_ms: i64::from(config.request.throttled_op_wait_time_ms),
     }
 }

@@ -22,6 +22,8 @@ pub struct PipelineConfig {
     pub txn_format: TxnFormat,
     /// Sessions that only the server knows which serves them. A server that is alone has none.
     pub local_sessions: LocalSessions,
+    /// What the numbers of such sessions follow from: it has to differ from start to start.
+    pub seed: u64,
     /// `throttled_op_wait_time`, ms: what waited longer for its turn is not executed; 0 is off.
     pub throttled_op_wait_ms: i64,
 }

@@ -72,6 +72,8 @@ impl Pipeline {
         if let Role::Learning(learning) = &mut self.role {
             learning.create_session(session, timeout_ms, Origin::Upgrade);
         } else {
+            // As for any createSession, its time begins anew: the request may have waited behind a sync.
+            self.sessions.touch(session, now.mono_ms);
             self.propose(now, tree, Asked::by_server(session, Origin::Upgrade), |cx| {
                 Some(ops::prepare_create_session(cx, timeout_ms))
             });

@@ -144,7 +144,7 @@ pub struct PipelineCounts {
 pub struct Pipeline {
     config: PipelineConfig,
     ids: SessionIds,
-    /// Numbers of sessions without a txn: they cannot be reckoned from zxids.
+    /// Numbers of sessions without a txn.
     local_ids: SessionIds,
     sessions: SessionTracker,
     role: Role,
@@ -185,7 +185,7 @@ impl Pipeline {
     fn with_role(config: PipelineConfig, role: Role, last: Zxid, now: Now) -> Self {
         Self {
             ids: SessionIds::new(config.server, now.wall_ms),
-            local_ids: SessionIds::new(config.server, now.wall_ms),
+            local_ids: SessionIds::of_one_life(config.server, config.seed),
             sessions: SessionTracker::without_time(config.tick_ms),
             role,
             durable: last,
@@ -211,7 +211,6 @@ impl Pipeline {
     fn avoid(&mut self, sessions: &[(SessionId, i32)]) {
         for (session, _) in sessions {
             self.ids.avoid(*session);
-            self.local_ids.avoid_life_of(*session);
         }
     }
 

@@ -71,6 +71,7 @@ impl Seat {
             ops: OpsConfig { reconfig_enabled: true, ..OpsConfig::default() },
             txn_format: TxnFormat::default(),
             local_sessions: LocalSessions::default(),
+            seed: 0,
             throttled_op_wait_ms: 0,
         };
         let now = Now { mono_ms: 0, wall_ms: 0 };

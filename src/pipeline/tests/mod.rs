@@ -57,6 +57,7 @@ fn config(server: ServerId) -> PipelineConfig {
         ops: OpsConfig { owner_rules: RULES, ..OpsConfig::default() },
         txn_format: TxnFormat::default(),
         local_sessions: LocalSessions::Off,
+        seed: 0,
         throttled_op_wait_ms: 0,
     }
 }

@@ -374,7 +374,7 @@ impl World {
             rec::ConnectResponse::read(r).map_err(|e| format!("a connect answer cannot be read: {e}"))?;
         if found.session_id == 0 {
             let session = client.session.ok_or("a session is refused to a client that has none")?;
-            rules::refused(&self.ghost, session, self.settings.local_sessions)?;
+            rules::refused(&self.ghost, session, client.seen, self.settings.local_sessions)?;
             self.refusals += 1;
             client.disconnected();
             client.forget_session();

@@ -227,6 +227,7 @@ impl World {
             } else {
                 LocalSessions::Off
             },
+            seed: self.seed ^ self.nodes[n].life << 8 ^ n as u64,
             throttled_op_wait_ms: 0,
         };
         (member, pipeline)

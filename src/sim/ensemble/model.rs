@@ -18,6 +18,7 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub timeout_ms: i32,
+    pub created: Zxid,
     pub closed: Option<Zxid>,
 }
 
@@ -55,7 +56,7 @@ impl Model {
         let zxid = txn.zxid;
         match &txn.body {
             TxnBody::CreateSession { timeout_ms } => {
-                let life = Life { timeout_ms: *timeout_ms, closed: None };
+                let life = Life { timeout_ms: *timeout_ms, created: zxid, closed: None };
                 if self.sessions.insert(txn.session, life).is_some() {
                     return Err(format!("session {} is created a second time by {zxid}", txn.session));
                 }

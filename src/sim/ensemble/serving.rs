@@ -224,7 +224,13 @@ impl World {
         let Some(proposal) = self.ghost.proposals.get(&zxid) else { return Ok(()) };
         let (session, at_ms) = (proposal.txn.session, now.mono_ms);
         match proposal.txn.body {
-            TxnBody::CreateSession { .. } => self.ghost.show(Seen::Heard { node: n, session, at_ms })?,
+            TxnBody::CreateSession { .. } => {
+                // A slow disk may have kept the txn from the log for a while. A clock set back meanwhile hides how long.
+                let waited_ms = now.wall_ms - proposal.txn.time_ms;
+                if waited_ms >= 0 {
+                    self.ghost.show(Seen::Heard { node: n, session, at_ms: at_ms - waited_ms })?;
+                }
+            }
             TxnBody::CloseSession { .. } if proposal.txn.cxid == 0 => {
                 self.expiries += 1;
                 self.ghost.show(Seen::Expires { node: n, session, at_ms })?;

@@ -56,6 +56,7 @@ impl Server {
             ops: OpsConfig { owner_rules: rules, ..OpsConfig::default() },
             txn_format: TxnFormat::default(),
             local_sessions: LocalSessions::default(),
+            seed,
             throttled_op_wait_ms: 0,
         };
         let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 + (seed & 0xffff) as i64 };

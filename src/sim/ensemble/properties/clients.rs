@@ -193,9 +193,10 @@ pub(in crate::sim::ensemble) fn config_answered(
 }
 
 /// SessionsLive, at a refusal.
-pub(in crate::sim::ensemble) fn refused(ghost: &Ghost, session: SessionId, local: bool) -> Check {
-    // One that was never upgraded is known to the member that began it, as long as that plays its part.
-    if local && !ghost.model.sessions.contains_key(&session) {
+pub(in crate::sim::ensemble) fn refused(ghost: &Ghost, session: SessionId, seen: Zxid, local: bool) -> Check {
+    // One that was never upgraded is known to the member that began it, as long as that plays its part. If its client
+    // goes elsewhere while the upgrade is under way, it may be early: nothing it was told rests on the upgrade.
+    if local && ghost.model.sessions.get(&session).is_none_or(|life| life.created > seen) {
         return Ok(());
     }
     let ended = ghost.model.sessions.get(&session).is_some_and(|life| life.closed.is_some());
