@@ -110,6 +110,7 @@ impl Turn<'_> {
             LeaderOutput::Acked { member, zxid } => {
                 self.pipe(pipeline::Input::Acked { member, zxid });
             }
+            LeaderOutput::Joins { member } => self.pipe(pipeline::Input::Joins { member }),
             LeaderOutput::Request { link, request } => {
                 self.pipe(pipeline::Input::Forwarded { link, request });
             }

@@ -71,6 +71,7 @@ impl Pipeline {
             }
             Input::Revalidated { session, valid } => self.revalidated_by_leader(now, session, valid),
             Input::Acked { member, zxid } => self.acked(now, tree, member, zxid),
+            Input::Joins { member } => self.joins(member),
             Input::Forwarded { link, request } => self.forwarded(now, tree, link, request),
             Input::Revalidate { link, session, timeout_ms } => {
                 self.revalidate(now, tree, link, session, timeout_ms);

@@ -55,6 +55,11 @@ pub enum Input {
         valid: bool,
     },
 
+    /// To a leader: a member begins to get its history, so what it acknowledged before counts no more.
+    Joins {
+        /// Which member.
+        member: ServerId,
+    },
     /// To a leader: a member has everything up to this on stable storage.
     Acked {
         /// Which member. Its own acknowledgement is [`Durable`](Self::Durable).

@@ -174,6 +174,12 @@ impl Pipeline {
         }
     }
 
+    pub(super) fn joins(&mut self, member: ServerId) {
+        if let Role::Leading(leading) = &mut self.role {
+            leading.broadcast.joins_anew(member);
+        }
+    }
+
     pub(super) fn barrier_passed(&mut self, now: Now, tree: &Tree, round: u64) {
         let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role else { return };
         learners.round_passed(round);

@@ -100,7 +100,7 @@ fn live(world: &mut World) -> Result<(), Stop> {
     world.run_until(end_us + 500_000, |_| Ok(false))?;
     world.send_errands();
     if !world.run_until(end_us + LIVE_WITHIN_US, |w| Ok(w.is_live().is_ok()))? {
-        if world.hopeless {
+        if world.hopeless || world.needs_who_may_not_lead() {
             return Ok(());
         }
         let why = world.is_live().err().unwrap_or_default();

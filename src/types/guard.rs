@@ -38,6 +38,8 @@ pub enum Guard {
     AclOfReplayed,
     /// ZOOKEEPER-4925: what came by synchronisation is in the history that learners are served from.
     HistoryWhole,
+    /// Who joins a leader anew counts for nothing that it acknowledged before.
+    AcksEndWithConnection,
     /// A reconfiguration is committed by a quorum of the old configuration and one of the new one.
     JointQuorum,
     /// ZOOKEEPER-5010: the tree is that of the log as it was cut.

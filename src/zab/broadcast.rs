@@ -74,6 +74,14 @@ impl Broadcast {
         self.decide(zxid)
     }
 
+    /// The member joins anew: of what is not committed it has only what it acknowledges from now on. Its log may be cut
+    /// back to what is committed, or be lost and replaced by a tree.
+    pub fn joins_anew(&mut self, member: ServerId) {
+        if guard::holds(Guard::AcksEndWithConnection) {
+            self.acked.remove(&member);
+        }
+    }
+
     /// Commits what is decided, up to `limit`. Answers whether that is more than before.
     fn decide(&mut self, limit: Zxid) -> bool {
         if self.over {
@@ -170,6 +178,20 @@ mod tests {
         assert!(b.ack(ServerId(2), Zxid(4)));
         assert_eq!(b.committed(), Zxid(4));
         assert!(!b.ack(ServerId(9), Zxid(5)));
+    }
+
+    /// Found by simulation: a follower that had acknowledged proposals came back, was cut back to what was committed, and
+    /// still counted for them while it had them no more.
+    #[test]
+    fn who_joins_anew_counts_for_what_it_acknowledges_anew() {
+        let mut b = Broadcast::new(Quorum::majority([1, 2, 3].map(ServerId)), Zxid(0));
+        b.propose();
+        b.propose();
+        b.ack(ServerId(2), Zxid(2));
+        b.joins_anew(ServerId(2));
+        assert!(!b.ack(ServerId(1), Zxid(2)));
+        assert!(b.ack(ServerId(2), Zxid(1)));
+        assert_eq!(b.committed(), Zxid(1));
     }
 
     #[test]

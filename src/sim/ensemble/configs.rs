@@ -99,7 +99,7 @@ fn read(disk: &FakeDisk) -> Result<Configs, String> {
 
 impl World {
     /// The configuration with which the ensemble begins.
-    fn founders(&self) -> Members {
+    pub(super) fn founders(&self) -> Members {
         let dynamic = self.settings.reconfig;
         let founders = self.nodes.iter().take(self.settings.voters + self.settings.observers);
         let servers = founders.map(|node| {
@@ -332,6 +332,18 @@ impl World {
         let has_data = |id: ServerId| self.index_of(id).is_some_and(|n| self.ghost.members[n].has_data);
         self.hopeless |= !Quorum::of(next).agrees(has_data);
         Ok(())
+    }
+
+    /// A configuration is proposed whose quorum needs a server that may vote only when it is active, and that server's log
+    /// is ahead of all that may vote now. Whoever these elect is behind one it needs, and that one they may not elect. It
+    /// is a limit of upstream's rules as well, named in `docs/testing.md`.
+    pub(super) fn needs_who_may_not_lead(&self) -> bool {
+        let now = self.newest_config();
+        let last = |id: ServerId| self.index_of(id).map_or(Zxid::ZERO, |n| self.ghost.members[n].logged);
+        let best = now.voters().map(last).max().unwrap_or(Zxid::ZERO);
+        let is_led = |id: ServerId| now.voters().any(|voter| voter == id) || last(id) <= best;
+        let mut next = self.nodes.iter().filter_map(|node| node.configs.next.as_ref());
+        next.any(|next| next.version > now.version && !Quorum::of(next).agrees(is_led))
     }
 
     /// What a client wants changed.

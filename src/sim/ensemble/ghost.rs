@@ -74,6 +74,8 @@ pub(super) struct Ghost {
     effective: BTreeMap<SessionId, i32>,
     /// All configurations with a version that there ever were, and the newest that anybody has adopted.
     pub configs: BTreeMap<u64, Members>,
+    /// The one that the ensemble began with, which has no version.
+    pub founders: Option<Members>,
     pub adopted: u64,
     properties: Vec<Box<dyn Property>>,
     pub checks: u64,
@@ -92,6 +94,7 @@ impl Ghost {
             ended: BTreeMap::new(),
             effective: BTreeMap::new(),
             configs: BTreeMap::new(),
+            founders: None,
             adopted: 0,
             properties,
             checks: 0,
@@ -191,6 +194,7 @@ impl Ghost {
         }
         for zxid in path.into_iter().rev() {
             self.commit(zxid)?;
+            self.show(Seen::Committed { node, zxid })?;
         }
         self.members[node].has_data = true;
         let now = self.position[&zxid];

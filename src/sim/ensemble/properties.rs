@@ -8,6 +8,7 @@
 mod acknowledged;
 mod agreement;
 pub(super) mod clients;
+mod committed;
 mod global_primary_order;
 mod integrity;
 mod leadership1;
@@ -33,6 +34,8 @@ pub(super) enum Seen {
     Broadcast { node: usize, zxid: Zxid },
     /// A member that serves has applied a txn. Each member shows each txn once, in its order.
     Delivered { node: usize, zxid: Zxid },
+    /// A member is the first of all to have applied a txn and to serve the tree.
+    Committed { node: usize, zxid: Zxid },
     /// A client was told that its write is done.
     Acknowledged { zxid: Zxid },
     /// A leader heard that a session lives, at a time of its own clock (ms).
@@ -62,6 +65,7 @@ pub(super) fn all() -> Vec<Box<dyn Property>> {
         Box::new(local_primary_order::LocalPrimaryOrder::default()),
         Box::new(global_primary_order::GlobalPrimaryOrder::default()),
         Box::new(primary_integrity::PrimaryIntegrity::default()),
+        Box::new(committed::Committed),
         Box::new(acknowledged::Acknowledged::default()),
         Box::new(session_time::SessionTime::default()),
         Box::new(reconfiguration::Reconfiguration::default()),

@@ -59,7 +59,11 @@ fn caught(guard: Guard, settings: impl Fn(u64) -> Settings, words: &[&str]) {
 
 #[test]
 fn zookeeper_1154_the_member_with_the_highest_zxid_comes_late_to_the_new_leader() {
-    caught(Guard::CutWhatLeaderLacks, settings(&[Crash, Partition]), &["LogMatching", "PrimaryIntegrity"]);
+    caught(
+        Guard::CutWhatLeaderLacks,
+        settings(&[Crash, Partition]),
+        &["Committed", "LogMatching", "PrimaryIntegrity"],
+    );
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn zookeeper_3104_newleader_is_sent_before_the_history() {
     caught(
         Guard::HistoryFirst,
         settings(&[Crash, CrashAtCall]),
-        &["Acknowledged", "PrefixConsistency", "PrimaryIntegrity"],
+        &["Committed", "Acknowledged", "PrefixConsistency", "PrimaryIntegrity"],
     );
 }
 
@@ -131,7 +135,7 @@ fn zookeeper_3911_newleader_is_acknowledged_before_the_history_is_in_the_log() {
     caught(
         Guard::AppendBeforeAck,
         settings(&[Crash, CrashAtCall]),
-        &["Delivered", "Acknowledged", "PrefixConsistency", "PrimaryIntegrity"],
+        &["Committed", "Delivered", "Acknowledged", "PrefixConsistency", "PrimaryIntegrity"],
     );
 }
 
@@ -150,7 +154,7 @@ fn zookeeper_4646_newleader_is_acknowledged_before_the_history_is_forced() {
     caught(
         Guard::ForceBeforeAck,
         settings(&[Crash, CrashAtCall]),
-        &["Acknowledged", "PrefixConsistency", "PrimaryIntegrity"],
+        &["Committed", "Acknowledged", "PrefixConsistency", "PrimaryIntegrity"],
     );
 }
 
@@ -164,6 +168,12 @@ fn zookeeper_4925_a_history_with_a_hole_is_handed_on() {
 #[test]
 fn zookeeper_5010_a_tree_keeps_what_was_cut_from_the_log() {
     caught(Guard::TreeOfCutLog, settings(&[Crash, Partition]), &["DigestsAgree"]);
+}
+
+/// A follower comes back, is cut back to what is committed, and counts for what it had before. Found by simulation.
+#[test]
+fn a_follower_counts_for_what_was_cut_from_its_log() {
+    caught(Guard::AcksEndWithConnection, settings(&[BreakStream, SlowDisk, Pause]), &["Committed"]);
 }
 
 /// No bug of upstream's, but the rule that all of reconfiguration rests on.

@@ -183,6 +183,7 @@ impl World {
             extra: Rng::new(seed ^ 0x7ec0_4f16),
             settings,
         };
+        world.ghost.founders = Some(world.founders());
         world.net.delay_max_us = world.settings.delay_max_us;
         for node in 0..count {
             let at = world.rng.below(300_000) as Us;

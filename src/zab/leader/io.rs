@@ -185,6 +185,11 @@ pub enum LeaderOutput {
         /// What.
         zxid: Zxid,
     },
+    /// The member begins to get the leader's history: what it acknowledged before counts no more.
+    Joins {
+        /// Who.
+        member: ServerId,
+    },
     /// A request of a client of a learner.
     Request {
         /// Whose client it is; sessions move between links.

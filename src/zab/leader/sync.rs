@@ -122,6 +122,9 @@ impl Leader {
         if guard::holds(Guard::HistoryFirst) {
             new_leader.write(&mut bytes);
         }
+        if let Some(member) = l.follower() {
+            self.out.push(LeaderOutput::Joins { member });
+        }
         l.stage = Stage::Syncing(snapshot);
         // How long a tree takes to get through, nobody knows; the clock runs from its end.
         l.deadline_ms = (!snapshot).then_some(self.now_ms + self.config.init_limit_ms);

@@ -63,7 +63,8 @@ fn begins(ghost: &Ghost, node: usize, version: u64) -> Check {
     };
     for of in [ghost.adopted, version] {
         // The very first one has no version.
-        if let Some(members) = ghost.configs.get(&of)
+        let founders = ghost.founders.as_ref().filter(|_| of == 0);
+        if let Some(members) = ghost.configs.get(&of).or(founders)
             && !Quorum::of(members).agrees(has)
         {
             let have: Vec<_> = members.voters().filter(|id| has(*id)).map(|id| id.0).collect();
