@@ -52,6 +52,11 @@ impl Pipeline {
         while let Some(waiting) = self.ready.pop_front() {
             self.answer(waiting, tree, watches, out);
         }
+        if let Some(zxid) = self.exact_after.take()
+            && !tree.is_exact()
+        {
+            tree.set_fuzzy_until(zxid);
+        }
         let committed = self.committed();
         for n in 0..txns_max {
             if self.in_flight.front().is_none_or(|f| f.txn.zxid > committed) {
@@ -79,6 +84,7 @@ impl Pipeline {
     ) {
         let InFlight { txn, origin, behind } = in_flight;
         let (session, zxid) = (txn.session, txn.zxid);
+        let was_exact = tree.is_exact();
         let planned = self.plan.take().and_then(|plan| tree.apply_close(&txn, plan));
         let applied = planned.unwrap_or_else(|| {
             self.effects.clear();
@@ -94,6 +100,7 @@ impl Pipeline {
         self.counts.commits += 1;
         if let Some((DIGEST_VERSION, expected)) = txn.digest
             && tree.digest_enabled()
+            && was_exact
             && expected != tree.digest()
         {
             self.counts.digest_mismatches += 1;

@@ -150,6 +150,8 @@ pub struct Pipeline {
     role: Role,
     /// The last zxid known to be on stable storage.
     durable: Zxid,
+    /// A tree that the leader sent is exact once this one is applied; to be told to the tree.
+    exact_after: Option<Zxid>,
     outstanding: Outstanding,
     in_flight: VecDeque<InFlight>,
     /// Serial number of the first of `in_flight`.
@@ -189,6 +191,7 @@ impl Pipeline {
             sessions: SessionTracker::without_time(config.tick_ms),
             role,
             durable: last,
+            exact_after: None,
             outstanding: Outstanding::new(config.ops.owner_rules),
             in_flight: VecDeque::new(),
             first_serial: 0,

@@ -137,6 +137,7 @@ impl Pipeline {
         self.outstanding = Outstanding::new(self.config.ops.owner_rules);
         self.reaper = Reaper::new(self.config.reaper, now);
         self.ids.go_on_after(start, now.wall_ms);
+        self.exact_after = Some(Zxid::ZERO);
         let broadcast = Broadcast::of(quorums, start);
         let learners = Some(Learners::new(alone, start));
         self.role = Role::Leading(Leading { broadcast, learners, serving: true, membership: None });
@@ -185,6 +186,7 @@ impl Pipeline {
     pub fn serve(&mut self, now: Now) {
         if let Role::Learning(learning) = &mut self.role {
             learning.serving = true;
+            self.exact_after = Some(learning.appended);
             self.ids.go_on_after(learning.appended, now.wall_ms);
         }
     }

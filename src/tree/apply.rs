@@ -80,7 +80,7 @@ impl Tree {
             TxnBody::Multi(ops) => self.apply_multi(at, ops, effects, &mut applied.results),
         }
         self.last_zxid = self.last_zxid.max(txn.zxid);
-        self.digest_log.record(txn.zxid, self.digest);
+        self.log_digest(txn.zxid);
         applied
     }
 

@@ -122,7 +122,7 @@ impl Tree {
         }
         self.snapshots.leave(plan.ids);
         self.last_zxid = self.last_zxid.max(txn.zxid);
-        self.digest_log.record(txn.zxid, self.digest);
+        self.log_digest(txn.zxid);
         Some(Applied { deleted, ..Applied::default() })
     }
 

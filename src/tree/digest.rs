@@ -66,12 +66,11 @@ fn stat_bytes(stat: &StatPersisted) -> [u8; STAT_LEN] {
 #[derive(Default)]
 pub(super) struct DigestLog {
     entries: VecDeque<(Zxid, i64)>,
-    pub paused: bool,
 }
 
 impl DigestLog {
     pub fn record(&mut self, zxid: Zxid, digest: i64) {
-        if self.paused || zxid.0 % LOG_INTERVAL != 0 {
+        if zxid.0 % LOG_INTERVAL != 0 {
             return;
         }
         if self.entries.len() == LOG_LEN_MAX {

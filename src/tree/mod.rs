@@ -81,6 +81,8 @@ pub struct Tree {
     quotas: quota::Quotas,
     digest: i64,
     digest_log: digest::DigestLog,
+    /// Until this txn is applied the tree may hold some of what comes after `last_zxid`; zero when it does not.
+    fuzzy_until: Zxid,
     last_zxid: Zxid,
     data_size_bytes: i64,
     snapshots: snapshot::Snapshots,
@@ -117,6 +119,7 @@ impl Tree {
             quotas: quota::Quotas::default(),
             digest: 0,
             digest_log: digest::DigestLog::default(),
+            fuzzy_until: Zxid::ZERO,
             last_zxid: Zxid::ZERO,
             // Upstream has `/` twice, as "" and as "/".
             data_size_bytes: 1,
@@ -192,10 +195,26 @@ impl Tree {
         self.digest_log.iter()
     }
 
-    /// Stops or restarts the log of digests. Off while a fuzzy snapshot's range is replayed: the digests there are those
-    /// of no state that ever was.
-    pub fn set_digest_log_paused(&mut self, paused: bool) {
-        self.digest_log.paused = paused;
+    /// The tree was written down while txns up to this one were applied to it, so it may hold some of what they do
+    /// already. Until it has been applied digests are those of no state that ever was, and are not logged.
+    ///
+    /// Upstream counterpart: `DataTree.digestFromLoadedSnapshot`.
+    pub fn set_fuzzy_until(&mut self, zxid: Zxid) {
+        self.fuzzy_until = if zxid > self.last_zxid { zxid } else { Zxid::ZERO };
+    }
+
+    /// Whether the tree is the state after [`last_zxid`](Self::last_zxid), so that its digest means something.
+    pub fn is_exact(&self) -> bool {
+        self.fuzzy_until == Zxid::ZERO
+    }
+
+    /// To be called when a txn has been applied.
+    fn log_digest(&mut self, zxid: Zxid) {
+        if self.is_exact() {
+            self.digest_log.record(zxid, self.digest);
+        } else if zxid >= self.fuzzy_until {
+            self.fuzzy_until = Zxid::ZERO;
+        }
     }
 
     /// Sum of the lengths of paths (in UTF-16 units) and data.

@@ -9,6 +9,8 @@ pub struct Zxid(pub i64);
 impl Zxid {
     /// Before any transaction.
     pub const ZERO: Zxid = Zxid(0);
+    /// After every transaction.
+    pub const MAX: Zxid = Zxid(i64::MAX);
 
     /// The zxid with this epoch and counter.
     pub fn new(epoch: Epoch, counter: u32) -> Self {

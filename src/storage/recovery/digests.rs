@@ -33,17 +33,23 @@ impl DigestCheck {
     }
 
     /// For a tree just loaded from the snapshot of `zxid` with this digest section.
-    pub fn after_snapshot(tree: &Tree, zxid: Zxid, digest: Option<Digest>) -> Self {
+    pub fn after_snapshot(tree: &mut Tree, zxid: Zxid, digest: Option<Digest>) -> Self {
         match digest {
             // Taken before the first transaction: no state is more exact.
             _ if zxid == Zxid::ZERO => Self::new(State::Exact),
-            Some(d) if d.zxid > zxid => Self::new(State::Await(d)),
+            Some(d) if d.zxid > zxid => {
+                tree.set_fuzzy_until(d.zxid);
+                Self::new(State::Await(d))
+            }
             Some(d) if d.zxid == zxid => {
                 let mut this = Self::new(State::Exact);
                 this.compare(tree, zxid, d.value);
                 this
             }
-            _ => Self::new(State::LastOnly),
+            _ => {
+                tree.set_fuzzy_until(Zxid::MAX);
+                Self::new(State::LastOnly)
+            }
         }
     }
 
@@ -78,8 +84,9 @@ impl DigestCheck {
         }
     }
 
-    /// After the last transaction: what there is to say, if anything.
-    pub fn finish(&mut self) -> Option<String> {
+    /// After the last transaction: what there is to say, if anything. The log has nothing more to repair the tree with.
+    pub fn finish(&mut self, tree: &mut Tree) -> Option<String> {
+        tree.set_fuzzy_until(Zxid::ZERO);
         if !matches!(self.state, State::Exact)
             && let Some((zxid, expected, actual)) = self.last
             && expected != actual

@@ -48,7 +48,8 @@ impl<P: FnMut(u64, u64)> SnapshotSink for Sink<P> {
 
 /// A tree that another server sent.
 pub struct StreamedTree {
-    /// The tree, as of the zxid that was announced. Where the sender changed it meanwhile, what follows repairs it.
+    /// The tree, as of the zxid that was announced. Where the sender changed it meanwhile, what follows repairs it:
+    /// whoever knows up to which txn says so by [`Tree::set_fuzzy_until`].
     pub tree: Tree,
     /// The sessions and their timeouts in ms.
     pub sessions: Vec<(SessionId, i32)>,
@@ -72,7 +73,10 @@ pub fn read_tree(
         return Err(StreamError::Damaged(e.to_string()));
     }
     let sessions = sink.sessions.into_iter().collect();
-    Ok(StreamedTree { tree: sink.loader.finish(zxid), sessions, rest })
+    let mut tree = sink.loader.finish(zxid);
+    // Up to which txn the stream does not say.
+    tree.set_fuzzy_until(Zxid::MAX);
+    Ok(StreamedTree { tree, sessions, rest })
 }
 
 /// Loads a snapshot. Also returns what is worth a note.
@@ -105,7 +109,7 @@ pub(super) fn load(
             file.path.display()
         ));
     }
-    let tree = sink.loader.finish(file.zxid);
-    let digest = DigestCheck::after_snapshot(&tree, file.zxid, trailer.digest);
+    let mut tree = sink.loader.finish(file.zxid);
+    let digest = DigestCheck::after_snapshot(&mut tree, file.zxid, trailer.digest);
     Ok((Base { tree, sessions: sink.sessions, snapshot: Some(file.zxid), digest }, notes))
 }

@@ -92,7 +92,7 @@ pub(super) fn replay(
     if gaps > 1 {
         notes.push(format!("there are {gaps} such irregularities in the log"));
     }
-    notes.extend(check.finish());
+    notes.extend(check.finish(&mut tree));
     Ok(Replayed {
         last_zxid: last,
         replayed,

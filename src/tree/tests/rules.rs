@@ -298,9 +298,26 @@ fn the_digest_is_logged_at_every_128th_zxid_and_1024_are_kept() {
     assert_eq!(log.len(), 1024);
     assert_eq!(log[0], (Zxid(128 * 7), 0x51c6_d660));
     assert_eq!(log[1023].0, Zxid(128 * 1030));
-    tree.set_digest_log_paused(true);
-    apply(&mut tree, &txn(128 * 2000, 1, TxnBody::CreateSession { timeout_ms: 1 }));
-    assert_eq!(tree.digest_log().last().unwrap().0, Zxid(128 * 1030));
+}
+
+#[test]
+fn a_fuzzy_tree_logs_no_digests_until_it_is_exact() {
+    let mut tree = new_tree();
+    let mut pass = |until: i64| {
+        for zxid in tree.last_zxid().0 + 1..=until {
+            apply(&mut tree, &txn(zxid, 1, TxnBody::CreateSession { timeout_ms: 1 }));
+        }
+        if until == 130 {
+            tree.set_fuzzy_until(Zxid(512));
+        }
+        (tree.is_exact(), tree.digest_log().last().map(|(zxid, _)| zxid.0))
+    };
+    assert_eq!(pass(130), (false, Some(128)));
+    assert_eq!(pass(511), (false, Some(128)));
+    assert_eq!(pass(512), (true, Some(128)));
+    assert_eq!(pass(640), (true, Some(640)));
+    tree.set_fuzzy_until(Zxid(640));
+    assert!(tree.is_exact());
 }
 
 #[test]
