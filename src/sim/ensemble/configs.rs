@@ -341,7 +341,9 @@ impl World {
         let now = self.newest_config();
         let last = |id: ServerId| self.index_of(id).map_or(Zxid::ZERO, |n| self.ghost.members[n].logged);
         let best = now.voters().map(last).max().unwrap_or(Zxid::ZERO);
-        let is_led = |id: ServerId| now.voters().any(|voter| voter == id) || last(id) <= best;
+        let has_data = |id: ServerId| self.index_of(id).is_some_and(|n| self.ghost.members[n].has_data);
+        let is_led =
+            |id: ServerId| has_data(id) && (now.voters().any(|voter| voter == id) || last(id) <= best);
         let mut next = self.nodes.iter().filter_map(|node| node.configs.next.as_ref());
         next.any(|next| next.version > now.version && !Quorum::of(next).agrees(is_led))
     }

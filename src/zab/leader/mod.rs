@@ -311,7 +311,10 @@ impl Leader {
         let supporter = l.supporter();
         // −1: it had promised to this epoch before and must not be counted twice.
         if self.phase == Phase::Promise && current_epoch != -1 {
-            if (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last) {
+            // What only others have cannot be committed: they are cut back.
+            let votes =
+                supporter.is_some_and(|s| self.config.quorums.iter().any(|q| q.voters().contains(&s)));
+            if votes && (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last) {
                 self.resign(format!(
                     "server {} is ahead: epoch {current_epoch} and zxid {last}, against {} and {}",
                     server.0, self.current.0, self.last

@@ -100,6 +100,19 @@ fn a_follower_that_is_ahead_ends_the_leadership() {
     }
 }
 
+/// Found by simulation: a server that had been removed, with a txn that nobody else had, ended each leader that it came to.
+#[test]
+fn who_has_no_vote_may_be_ahead() {
+    for observer in [true, false] {
+        let mut w = alone();
+        let link = w.join(9, observer, Disk::with(1, &[]));
+        w.deliver_to_leader(link);
+        let packet = Packet::AckEpoch { zxid: z(1, 6), current_epoch: 1 };
+        w.lead(LeaderInput::Packet { link, packet });
+        assert_eq!(w.resigned, None);
+    }
+}
+
 /// Found by simulation: a candidate that came to nothing had got one promise, and whoever had given it could not follow
 /// the leader of an older epoch that had a quorum without it, for as long as that led.
 #[test]

@@ -275,6 +275,9 @@ impl World {
                     let more = self.ack(member, zxid);
                     more.into_iter().rev().for_each(|o| outputs.push_front(o));
                 }
+                LeaderOutput::Joins { member } => {
+                    self.broadcast.iter_mut().for_each(|b| b.joins_anew(member));
+                }
                 LeaderOutput::Resign { why } => self.resigned = Some(why),
                 other => self.others.push(other),
             }
