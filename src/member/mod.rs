@@ -45,7 +45,7 @@ use crate::{
 use reconfig::Leaving;
 use std::collections::{BTreeMap, VecDeque};
 
-/// The longest pause between two elections that came to nothing, ms.
+/// The longest pause between two elections that came to nothing, ms, and a quarter of it more.
 const BACK_OFF_MAX_MS: i64 = 1000;
 
 /// Learners that may wait at a member which does not lead yet.
@@ -313,11 +313,15 @@ impl Member {
 
 impl Ensemble {
     /// How long it waits before it looks for a leader again, ms: a leader that fails at once must not make elections
-    /// without end. The first time may be chance.
-    fn back_off_ms(&self) -> i64 {
+    /// without end. The first time may be chance. Later the times are: two that look in turns, each while the other one
+    /// waits for followers, would never meet.
+    fn back_off_ms(&mut self) -> i64 {
         match self.failed_joins {
             0 | 1 => 0,
-            n => BACK_OFF_MAX_MS.min(5 << n.min(16)),
+            n => {
+                let most = BACK_OFF_MAX_MS.min(5 << n.min(16));
+                most / 4 + self.draw_ms(most)
+            }
         }
     }
 
@@ -553,7 +557,8 @@ impl Turn<'_> {
     fn pause(&mut self) {
         let observed = !self.me.config.votes() && self.me.attempts > 0 && self.me.appointed.is_none();
         let max_ms = if observed { self.me.config.roles.election_delay_max_ms } else { 0 };
-        match self.me.draw_ms(max_ms).saturating_add(self.me.back_off_ms()) {
+        let observed_ms = self.me.draw_ms(max_ms);
+        match observed_ms.saturating_add(self.me.back_off_ms()) {
             0 => self.look(),
             ms => self.me.state = State::Pausing { until_ms: self.now.mono_ms + ms },
         }
