@@ -32,6 +32,7 @@ final class CuratorCaches {
   private static void curatorCache(CuratorFramework one, CuratorFramework two, Transcript out) throws Exception {
     out.head("CuratorCache");
     two.create().creatingParentsIfNeeded().forPath("/c/a/x", bytes("x"));
+    CuratorSuite.catchUp(one);
     List<String> seen = Collections.synchronizedList(new ArrayList<>());
     CountDownLatch ready = new CountDownLatch(1);
     CuratorCache cache = CuratorCache.build(one, "/c");
@@ -76,6 +77,7 @@ final class CuratorCaches {
     out.head("older caches");
     two.create().creatingParentsIfNeeded().forPath("/o/a", bytes("1"));
     two.create().forPath("/o/b", bytes("2"));
+    CuratorSuite.catchUp(one);
     try (NodeCache node = new NodeCache(one, "/o/a")) {
       node.start(true);
       out.line("node " + text(node.getCurrentData().getData()));

@@ -51,6 +51,7 @@ final class CuratorCoordination {
     DistributedBarrier a = new DistributedBarrier(one, "/b/barrier");
     DistributedBarrier b = new DistributedBarrier(two, "/b/barrier");
     a.setBarrier();
+    CuratorSuite.catchUp(two);
     out.call("closed", () -> b.waitOnBarrier(200, TimeUnit.MILLISECONDS));
     Thread opener = new Thread(() -> out.run("open", a::removeBarrier));
     opener.start();
@@ -97,6 +98,7 @@ final class CuratorCoordination {
     }
     pool.shutdown();
     DistributedAtomicLong counter = new DistributedAtomicLong(one, "/b/long", retry);
+    CuratorSuite.catchUp(one);
     out.call("sum", () -> counter.get().postValue().toString());
     out.call("subtract", () -> counter.subtract(5L).postValue().toString());
     out.call("compare and set", () -> counter.compareAndSet(35L, 7L).succeeded());
@@ -160,6 +162,8 @@ final class CuratorCoordination {
     feeder.put("middle", 5);
     out.await("put", () -> feeder.flushPuts(1, TimeUnit.SECONDS));
     DistributedPriorityQueue<String> priority = QueueBuilder.builder(one, prior, TEXT, "/b/prio").buildPriorityQueue(0);
+    // Whoever takes before all are there takes in another order.
+    CuratorSuite.catchUp(one);
     priority.start();
     out.await("three by priority", () -> prior.taken.size() == 3);
     out.line("in order: " + prior.taken);

@@ -49,6 +49,7 @@ final class CuratorLeaders {
     out.call("b does not lead", b::hasLeadership);
     dying.close();
     out.await("b leads after a's session ended", b::hasLeadership);
+    CuratorSuite.catchUp(two);
     out.call("leader", () -> c.getLeader().getId());
     b.close(LeaderLatch.CloseMode.NOTIFY_LEADER);
     out.call("c leads", () -> c.await(CuratorSuite.WAIT_SECONDS, TimeUnit.SECONDS));

@@ -40,6 +40,7 @@ final class CuratorLocks {
     out.call("a", () -> a.acquire(10, TimeUnit.SECONDS));
     out.call("a again", () -> a.acquire(10, TimeUnit.SECONDS));
     out.call("b", () -> b.acquire(200, TimeUnit.MILLISECONDS));
+    CuratorSuite.catchUp(one);
     out.call("participants", () -> a.getParticipantNodes().size());
     CountDownLatch got = new CountDownLatch(1);
     Thread waiter = new Thread(() -> out.run("b waits", () -> {
@@ -103,6 +104,7 @@ final class CuratorLocks {
     a.returnLease(leases.get(0));
     Lease again = b.acquire(10, TimeUnit.SECONDS);
     out.line("after a return: " + (again != null));
+    CuratorSuite.catchUp(one);
     out.call("participants", () -> a.getParticipantNodes().size());
     b.returnLease(third);
     b.returnLease(again);

@@ -3,7 +3,6 @@ package quoll.compat;
 import static quoll.compat.CuratorSuite.bytes;
 
 import java.util.TreeSet;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.recipes.nodes.GroupMember;
@@ -45,8 +44,7 @@ final class CuratorNodes {
         out.run("other data", () -> node.setData(bytes("q")));
         out.await("seen", () -> new String(two.getData().forPath(path)).equals("q"));
       }
-      // Its client may talk to another server of an ensemble, which may not have heard of it yet.
-      catchUp(two);
+      CuratorSuite.catchUp(two);
       out.call("gone after close", () -> two.checkExists().forPath(path) == null);
     }
     try (PersistentTtlNode ttl = new PersistentTtlNode(one, "/p/ttl", 1_000, bytes("t"))) {
@@ -56,14 +54,5 @@ final class CuratorNodes {
       out.call("kept", () -> two.checkExists().forPath("/p/ttl") != null);
     }
     out.await("reaped when nobody touches it", () -> two.checkExists().forPath("/p/ttl") == null);
-  }
-
-  /** Waits until the server of this client has everything that any client was told is done. */
-  private static void catchUp(CuratorFramework client) throws Exception {
-    CountDownLatch done = new CountDownLatch(1);
-    client.sync().inBackground((c, event) -> done.countDown()).forPath("/");
-    if (!done.await(CuratorSuite.WAIT_SECONDS, TimeUnit.SECONDS)) {
-      throw new IllegalStateException("no answer to a sync");
-    }
   }
 }

@@ -1,6 +1,7 @@
 package quoll.compat;
 
 import java.nio.charset.StandardCharsets;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.CuratorFrameworkFactory;
@@ -38,6 +39,18 @@ final class CuratorSuite {
       throw new IllegalStateException("Curator did not connect to " + server + " in 30 s");
     }
     return client;
+  }
+
+  /**
+   * Waits until the server of this client has everything that any client was told is done. The clients may talk to
+   * different servers of an ensemble, of which one may not have heard yet of what the other has done.
+   */
+  static void catchUp(CuratorFramework client) throws Exception {
+    CountDownLatch done = new CountDownLatch(1);
+    client.sync().inBackground((c, event) -> done.countDown()).forPath("/");
+    if (!done.await(WAIT_SECONDS, TimeUnit.SECONDS)) {
+      throw new IllegalStateException("no answer to a sync");
+    }
   }
 
   static byte[] bytes(String text) {
