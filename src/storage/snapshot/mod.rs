@@ -32,12 +32,15 @@ pub use read::{Digest, SnapshotSink, SnapshotTrailer, StreamError, looks_valid, 
 pub use write::{SnapshotOptions, SnapshotWriter, remove_leftovers};
 pub use write_stream::SnapshotStream;
 
-/// The digest section of the snapshot of a walk; `None` with digests off or of a fuzzy tree. Before the first transaction
-/// it is empty, as upstream's.
+/// The digest section of the snapshot of a walk; `None` with digests off. Before the first transaction it is empty, as
+/// upstream's, and so is that of a fuzzy tree: a file without the section is not read where digests are on.
 pub fn digest_of(tree: &Tree, walk: &SnapshotWalk) -> Option<Digest> {
-    let value = if walk.zxid() == Zxid::ZERO { 0 } else { walk.digest() };
-    let digest = Digest { zxid: walk.zxid(), version: DIGEST_VERSION, value };
-    (tree.digest_enabled() && tree.is_exact()).then_some(digest)
+    let (zxid, value) = match walk.zxid() {
+        Zxid::ZERO => (Zxid::ZERO, 0),
+        _ if !tree.is_exact() => (Zxid::ZERO, 0),
+        zxid => (zxid, walk.digest()),
+    };
+    tree.digest_enabled().then_some(Digest { zxid, version: DIGEST_VERSION, value })
 }
 
 /// First four bytes of a snapshot: "ZKSN".
