@@ -116,7 +116,7 @@ impl World {
 
     /// The newest configuration that anybody has adopted, as an operator would read it.
     pub(super) fn newest_config(&self) -> Members {
-        self.ghost.configs.get(&self.ghost.adopted).cloned().unwrap_or_else(|| self.founders())
+        self.ghost.newest().clone()
     }
 
     /// A server starts only with a configuration that names it. Whoever is no member, or not any more, gets one from the
@@ -206,6 +206,7 @@ impl World {
             snapshot_syncs_max: 10,
             roles: RoleOptions {
                 read_only_after_ms: self.settings.read_only_after_ms,
+                seed: self.seed_of(n),
                 ..RoleOptions::default()
             },
         };
@@ -227,7 +228,7 @@ impl World {
             } else {
                 LocalSessions::Off
             },
-            seed: self.seed ^ self.nodes[n].life << 8 ^ n as u64,
+            seed: self.seed_of(n),
             throttled_op_wait_ms: 0,
         };
         (member, pipeline)
@@ -329,8 +330,7 @@ impl World {
             ));
         }
         // Those that have lost their data may not be missed yet. Without them there is no quorum, ever.
-        let has_data = |id: ServerId| self.index_of(id).is_some_and(|n| self.ghost.members[n].has_data);
-        self.hopeless |= !Quorum::of(next).agrees(has_data);
+        self.hopeless |= !Quorum::of(next).agrees(|id| self.has_data(id));
         Ok(())
     }
 
@@ -341,11 +341,14 @@ impl World {
         let now = self.newest_config();
         let last = |id: ServerId| self.index_of(id).map_or(Zxid::ZERO, |n| self.ghost.members[n].logged);
         let best = now.voters().map(last).max().unwrap_or(Zxid::ZERO);
-        let has_data = |id: ServerId| self.index_of(id).is_some_and(|n| self.ghost.members[n].has_data);
         let is_led =
-            |id: ServerId| has_data(id) && (now.voters().any(|voter| voter == id) || last(id) <= best);
+            |id: ServerId| self.has_data(id) && (now.voters().any(|voter| voter == id) || last(id) <= best);
         let mut next = self.nodes.iter().filter_map(|node| node.configs.next.as_ref());
         next.any(|next| next.version > now.version && !Quorum::of(next).agrees(is_led))
+    }
+
+    fn has_data(&self, id: ServerId) -> bool {
+        self.index_of(id).is_some_and(|n| self.ghost.members[n].has_data)
     }
 
     /// What a client wants changed.

@@ -155,9 +155,7 @@ impl Settings {
     }
 }
 
-/// How many of a hundred seeds have local sessions. With 20, seeds 3563 and 3713 end in violations that are not understood
-/// yet: a session is refused that nothing has ended, and the numbers of a session's requests begin anew. Until they are,
-/// none has.
+/// How many of a hundred seeds have local sessions.
 const LOCAL_SESSIONS_PERCENT: u64 = 20;
 
 pub(super) struct Faults {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     sim::write::Write,
-    types::{Epoch, ErrorCode, SessionId, SubTxn, Txn, TxnBody, TxnFormat, Zxid, members::Members},
+    types::{Epoch, ErrorCode, ServerId, SessionId, SubTxn, Txn, TxnBody, TxnFormat, Zxid, members::Members},
     zab::Packet,
 };
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ pub(super) struct Ghost {
     /// All configurations with a version that there ever were, and the newest that anybody has adopted.
     pub configs: BTreeMap<u64, Members>,
     /// The one that the ensemble began with, which has no version.
-    pub founders: Option<Members>,
+    pub founders: Members,
     pub adopted: u64,
     properties: Vec<Box<dyn Property>>,
     pub checks: u64,
@@ -94,7 +94,7 @@ impl Ghost {
             ended: BTreeMap::new(),
             effective: BTreeMap::new(),
             configs: BTreeMap::new(),
-            founders: None,
+            founders: Members::default(),
             adopted: 0,
             properties,
             checks: 0,
@@ -325,6 +325,17 @@ impl Ghost {
         }
         self.members[node].promised = promised;
         self.members[node].found = promised;
+    }
+
+    /// The newest configuration that anybody has adopted.
+    pub fn newest(&self) -> &Members {
+        self.configs.get(&self.adopted).unwrap_or(&self.founders)
+    }
+
+    /// Whether a server may be counted on for a txn: it has it on stable storage, or had before it lost its data.
+    pub fn counts(&self, server: ServerId, zxid: Zxid) -> bool {
+        let node = server.0 as usize - 1;
+        self.keeps(node, zxid) || !self.members[node].has_data
     }
 
     /// Whether a member has a txn on stable storage.

@@ -162,10 +162,10 @@ impl World {
         self.ghost.restarts(n, last, accepted, current)?;
         self.ghost.digest(n, last, recovered.tree.digest())?;
         self.load_configs(n)?;
+        let seed = self.seed_of(n);
         let (config, pipeline) = self.configs(n);
         let member = Member::new(config, pipeline, &recovered.sessions, told, accepted, current, now);
         let node = &mut self.nodes[n];
-        let seed = self.seed ^ node.life << 8 ^ n as u64;
         node.run = Some(Box::new(Running {
             member,
             tree: recovered.tree,

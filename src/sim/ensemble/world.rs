@@ -183,7 +183,7 @@ impl World {
             extra: Rng::new(seed ^ 0x7ec0_4f16),
             settings,
         };
-        world.ghost.founders = Some(world.founders());
+        world.ghost.founders = world.founders();
         world.net.delay_max_us = world.settings.delay_max_us;
         for node in 0..count {
             let at = world.rng.below(300_000) as Us;
@@ -193,6 +193,11 @@ impl World {
             world.at(100_000, Event::Client { index });
         }
         world
+    }
+
+    /// What the present life of a member draws from: no other one's is the same.
+    pub(super) fn seed_of(&self, n: usize) -> u64 {
+        self.seed ^ self.nodes[n].life << 8 ^ n as u64
     }
 
     pub(super) fn index_of(&self, id: ServerId) -> Option<usize> {

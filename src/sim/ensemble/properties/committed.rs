@@ -13,14 +13,8 @@ impl Property for Committed {
 
     fn see(&mut self, ghost: &Ghost, seen: Seen) -> Check {
         let Seen::Committed { node, zxid } = seen else { return Ok(()) };
-        let Some(members) = ghost.configs.get(&ghost.adopted).or(ghost.founders.as_ref()) else {
-            return Ok(());
-        };
-        let has = |id: ServerId| {
-            // Who has lost its data meanwhile had it.
-            let node = id.0 as usize - 1;
-            ghost.keeps(node, zxid) || !ghost.members[node].has_data
-        };
+        let members = ghost.newest();
+        let has = |id: ServerId| ghost.counts(id, zxid);
         if Quorum::of(members).agrees(has) {
             return Ok(());
         }

@@ -56,17 +56,9 @@ fn begins(ghost: &Ghost, node: usize, version: u64) -> Check {
         active == version || next == version
     };
     let in_history = ghost.contains(ghost.members[node].logged, zxid);
-    let has = |id: ServerId| {
-        // Who has lost its data meanwhile had it.
-        let node = id.0 as usize - 1;
-        knows(id) && (!in_history || ghost.keeps(node, zxid) || !ghost.members[node].has_data)
-    };
-    for of in [ghost.adopted, version] {
-        // The very first one has no version.
-        let founders = ghost.founders.as_ref().filter(|_| of == 0);
-        if let Some(members) = ghost.configs.get(&of).or(founders)
-            && !Quorum::of(members).agrees(has)
-        {
+    let has = |id: ServerId| knows(id) && (!in_history || ghost.counts(id, zxid));
+    for members in [Some(ghost.newest()), ghost.configs.get(&version)].into_iter().flatten() {
+        if !Quorum::of(members).agrees(has) {
             let have: Vec<_> = members.voters().filter(|id| has(*id)).map(|id| id.0).collect();
             return Err(format!(
                 "{node} goes by configuration {version:x}, which of {members} only {have:?} have"
