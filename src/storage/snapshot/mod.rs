@@ -36,9 +36,8 @@ pub use write_stream::SnapshotStream;
 /// upstream's, and so is that of a fuzzy tree: a file without the section is not read where digests are on.
 pub fn digest_of(tree: &Tree, walk: &SnapshotWalk) -> Option<Digest> {
     let (zxid, value) = match walk.zxid() {
-        Zxid::ZERO => (Zxid::ZERO, 0),
-        _ if !tree.is_exact() => (Zxid::ZERO, 0),
-        zxid => (zxid, walk.digest()),
+        zxid if zxid != Zxid::ZERO && tree.is_exact() => (zxid, walk.digest()),
+        _ => (Zxid::ZERO, 0),
     };
     tree.digest_enabled().then_some(Digest { zxid, version: DIGEST_VERSION, value })
 }

@@ -282,10 +282,7 @@ impl Leader {
         if self.phase > Phase::Discovery {
             // A candidate that came to nothing has got a promise to a newer epoch. Who has given it cannot follow an
             // older one, so it would stay outside for as long as this leader leads.
-            if accepted > self.epoch
-                && !observer
-                && self.config.quorums.iter().any(|q| q.voters().contains(&server))
-            {
+            if accepted > self.epoch && !observer && self.has_vote(server) {
                 self.resign(format!(
                     "server {} has promised to epoch {:#x}, newer than {:#x}: a new one has to begin",
                     server.0, accepted.0, self.epoch.0
@@ -312,9 +309,9 @@ impl Leader {
         // −1: it had promised to this epoch before and must not be counted twice.
         if self.phase == Phase::Promise && current_epoch != -1 {
             // What only others have cannot be committed: they are cut back.
-            let votes =
-                supporter.is_some_and(|s| self.config.quorums.iter().any(|q| q.voters().contains(&s)));
-            if votes && (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last) {
+            if supporter.is_some_and(|s| self.has_vote(s))
+                && (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last)
+            {
                 self.resign(format!(
                     "server {} is ahead: epoch {current_epoch} and zxid {last}, against {} and {}",
                     server.0, self.current.0, self.last
@@ -417,6 +414,11 @@ impl Leader {
     fn synced(&self) -> BTreeSet<ServerId> {
         let learners = self.links.values().filter(|l| l.stage >= Stage::Acked);
         learners.filter_map(Link::supporter).chain([self.config.me]).collect()
+    }
+
+    /// Whether it has a vote in any of the configurations.
+    fn has_vote(&self, server: ServerId) -> bool {
+        self.config.quorums.iter().any(|q| q.voters().contains(&server))
     }
 
     fn decides(&self, members: BTreeSet<ServerId>) -> bool {
