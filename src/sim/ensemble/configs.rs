@@ -339,8 +339,11 @@ impl World {
     /// is a limit of upstream's rules as well, named in `docs/testing.md`.
     pub(super) fn needs_who_may_not_lead(&self) -> bool {
         let now = self.newest_config();
-        let last = |id: ServerId| self.index_of(id).map_or(Zxid::ZERO, |n| self.ghost.members[n].logged);
-        let best = now.voters().map(last).max().unwrap_or(Zxid::ZERO);
+        let last = |id: ServerId| {
+            let known = self.index_of(id).map(|n| &self.ghost.members[n]);
+            known.map(|member| (member.current, member.logged))
+        };
+        let best = now.voters().map(last).max().flatten();
         let is_led =
             |id: ServerId| self.has_data(id) && (now.voters().any(|voter| voter == id) || last(id) <= best);
         let mut next = self.nodes.iter().filter_map(|node| node.configs.next.as_ref());

@@ -341,7 +341,13 @@ impl Election {
             let agreeing: BTreeSet<_> =
                 self.votes.iter().filter(|(_, v)| v.agrees(&vote)).map(|(id, _)| *id).collect();
             let says_so = self.votes.get(&leader).map(|v| v.state);
-            if self.is_quorum(agreeing) && self.leads(leader, says_so, vote.round) {
+            // This member's own vote is among them: the leader may have counted it, and waits for it to come.
+            let enough = if leader == self.config.me {
+                self.is_quorum(agreeing)
+            } else {
+                self.is_enough_to_join(&agreeing)
+            };
+            if enough && self.leads(leader, says_so, vote.round) {
                 self.adopt(vote);
                 return;
             }

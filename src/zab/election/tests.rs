@@ -435,6 +435,32 @@ fn who_alone_has_seen_a_configuration_follows_the_leader_that_others_follow() {
     assert_eq!(outputs, [Output::Decided(Role::Follower(ServerId(3)))]);
 }
 
+/// Found by simulation: server 3 had seen a configuration of 1 and 2 that was proposed in vain. It waited for the votes of
+/// both, while server 1, elected with its vote, waited for it to come; then server 2 was elected the same way, and so on.
+#[test]
+fn who_alone_has_seen_a_configuration_follows_the_leader_that_its_own_vote_has_made() {
+    let mut mine = between(3, &[1, 2, 3], &[1, 2]);
+    look(&mut mine, 1);
+    let proposal = Proposal { leader: ServerId(1), zxid: Zxid(8), peer_epoch: 1 };
+    let vote = |state| Vote { proposal, round: 1, state };
+    mine.step(1, heard(1, vote(PeerState::Looking)));
+    assert_eq!((mine.vote().proposal, mine.state()), (proposal, PeerState::Looking));
+    let outputs = mine.step(2, heard(1, vote(PeerState::Leading)));
+    assert_eq!(outputs, [Output::Decided(Role::Follower(ServerId(1)))]);
+}
+
+/// The other way round it takes a quorum of both: with its own voters alone it could not lead.
+#[test]
+fn who_has_seen_a_configuration_leads_only_with_a_quorum_of_it() {
+    let mut mine = between(1, &[1, 2, 3], &[1, 2]);
+    look(&mut mine, 1);
+    let follows = |me: &Election| Vote { state: PeerState::Following, ..me.vote() };
+    let vote = follows(&mine);
+    assert_eq!(mine.step(1, heard(3, vote)), []);
+    let outputs = mine.step(2, heard(2, vote));
+    assert_eq!(outputs, [Output::Decided(Role::Leader)]);
+}
+
 /// Servers 3 and 4 have seen a configuration of 1 and 2, who have not and are some rounds ahead. The ones took the others
 /// for late, the others the ones for nobody.
 #[test]
