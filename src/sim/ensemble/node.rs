@@ -608,6 +608,7 @@ impl World {
     fn truncate(&mut self, n: usize, run: &mut Running, zxid: Zxid) -> Result<(), Stop> {
         self.say(|| format!("node {n}: cuts its log back to {zxid}"));
         self.detach(n, run)?;
+        let before = self.ghost.members[n].clone();
         self.ghost.resyncs(n, zxid);
         let options = tree_options(self.seed ^ n as u64);
         let disk_of = self.nodes[n].arc();
@@ -620,6 +621,8 @@ impl World {
                 if zxid >= self.ghost.members[n].base {
                     return Err(Stop::Violation(format!("node {n} cannot cut back: {e}")));
                 }
+                // Its disk is as it was.
+                self.ghost.members[n] = before;
                 run.log = LogWriter::open(disk_of, storage.log(), last);
                 run.own.push_back(Input::NotTruncated { why: e.to_string() });
                 return Ok(());
