@@ -84,6 +84,8 @@ fn soak(arm: Arm, server: &mut Server, addr: SocketAddr, seed: u64, seconds: u64
 
 fn builder(arm: Arm) -> ServerBuilder {
     Server::builder(arm)
+        // Old files go at each start: half an hour of them would not fit on a disk.
+        .key("autopurge.purgeInterval", 1)
         .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER_DIGEST)
         // Snapshots and new logs every second or so: kills fall into them too.
         .property("zookeeper.snapCount", 3_000)

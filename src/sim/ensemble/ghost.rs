@@ -42,7 +42,8 @@ pub(super) struct Witnessed {
     pub current: Epoch,
     /// Its disk holds what it once said it holds.
     pub has_data: bool,
-    /// The last tree that it got from a leader: its own history begins there.
+    /// Its log may not reach back beyond this: the last tree that it got from a leader, or the state that it had when it
+    /// died cutting its log back.
     pub base: Zxid,
     /// How many of the committed txns it has delivered.
     pub delivered: usize,

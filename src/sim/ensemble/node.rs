@@ -617,7 +617,8 @@ impl World {
             Ok(recovered) => recovered,
             Err(e @ StorageError::CannotTruncate { .. }) => {
                 let last = run.tree.last_zxid();
-                // Only a tree that came from a leader that was never established can hold more than a log can cut.
+                // Only a tree that came from a leader that was never established, or one whose log a crash has left
+                // half cut, can hold more than a log can cut.
                 if zxid >= self.ghost.members[n].base {
                     return Err(Stop::Violation(format!("node {n} cannot cut back: {e}")));
                 }
@@ -627,7 +628,11 @@ impl World {
                 run.own.push_back(Input::NotTruncated { why: e.to_string() });
                 return Ok(());
             }
-            Err(e @ StorageError::Io { .. }) => return Err(disk(e)),
+            Err(e @ StorageError::Io { .. }) => {
+                // A snapshot may be left whose log is cut already.
+                self.ghost.members[n].base = run.tree.last_zxid();
+                return Err(disk(e));
+            }
             Err(e) => return Err(Stop::Violation(format!("node {n} cannot cut back: {e}"))),
         };
         self.truncations += 1;
