@@ -129,6 +129,8 @@ pub struct Election {
     /// Peers that cannot be reached: nobody waits for their votes.
     down: BTreeSet<ServerId>,
     interval_ms: i64,
+    /// When the vote is told again, whatever is heard meanwhile. Upstream waits for so long a silence: members whose clocks
+    /// run faster can keep it from talking for ever.
     resend_at_ms: i64,
     /// When the proposal becomes the decision unless a better one comes.
     decide_at_ms: Option<i64>,
@@ -281,7 +283,6 @@ impl Election {
     fn digest(&mut self, now_ms: i64) {
         while self.state == PeerState::Looking {
             let Some((from, notification)) = self.pending.pop_front() else { break };
-            self.resend_at_ms = self.resend_at_ms.max(now_ms + self.interval_ms);
             self.hear(now_ms, from, &notification);
         }
     }
@@ -430,8 +431,7 @@ impl Election {
     }
 
     /// Whether a voter of this round proposes something worse than this member does. This member's vote may have reached it
-    /// before it began to look, and was lost on it then. Upstream leaves it to the next resending, which others that talk
-    /// can put off for ever.
+    /// before it began to look, and was lost on it then. Upstream leaves it to the next resending.
     fn has_missed_mine(&self, vote: &Vote) -> bool {
         vote.round == self.round && self.proposal.beats(&vote.proposal)
     }

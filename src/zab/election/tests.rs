@@ -502,8 +502,8 @@ fn two_that_do_not_know_of_the_same_configuration_do_not_answer_each_other_for_e
     assert_eq!(answers(one.step(now_ms + 200, heard(7, seven.vote()))), 1);
 }
 
-/// A voter that was started again says in the same round what it said before. It was not answered a second time, and what was
-/// resent was put off by what others had to say: it never heard of the better vote.
+/// A voter that was started again says in the same round what it said before. It was not answered a second time, and
+/// resending was put off then by what others had to say: it never heard of the better vote.
 #[test]
 fn a_voter_that_says_the_same_again_is_answered_again() {
     let mut mine = between(2, &[1, 2, 3], &[]);
@@ -515,4 +515,26 @@ fn a_voter_that_says_the_same_again_is_answered_again() {
         let answers = outputs.iter().filter(|o| matches!(o, Output::Send { to: ServerId(3), .. }));
         assert_eq!(answers.count(), 1, "at {now_ms}");
     }
+}
+
+/// Found by simulation with clocks that run fast and slow: a voter without data, which nobody can elect, told its vote again
+/// a little more often than others did. Each time it was heard the others put off theirs, and never heard of each other.
+#[test]
+fn who_talks_much_does_not_silence_others() {
+    let mut mine = between(1, &[1, 2, 3], &[]);
+    look(&mut mine, 1);
+    let nobody = Proposal { leader: ServerId(2), zxid: Zxid(-1), peer_epoch: 0 };
+    let chatter = Vote { proposal: nobody, round: 1, state: PeerState::Looking };
+    let (mut now_ms, mut told) = (0, Vec::new());
+    while now_ms < 10_000 {
+        now_ms += 50;
+        let mut outputs = mine.step(now_ms, heard(2, chatter));
+        if mine.next_deadline_ms().is_some_and(|at| at <= now_ms) {
+            outputs.extend(mine.step(now_ms, Input::Tick));
+        }
+        if outputs.iter().any(|o| matches!(o, Output::Send { to: ServerId(3), .. })) {
+            told.push(now_ms);
+        }
+    }
+    assert_eq!(told, [200, 600, 1400, 3000, 6200]);
 }
