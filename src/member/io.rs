@@ -107,6 +107,15 @@ pub enum Input {
     Tick,
 }
 
+/// Where a learner connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LearnerPort {
+    /// The quorum port, which its leader listens at.
+    Quorum,
+    /// `observerMasterPort`, which followers listen at.
+    ObserverMaster,
+}
+
 /// What a member wants done, in this order. Besides, its log entries wait in [`super::Member::take_log`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -119,12 +128,14 @@ pub enum Output {
     },
     /// See to it that there are election connections to all peers.
     ConnectPeers,
-    /// Connect to the leader's quorum port.
+    /// Connect to the leader, or to the follower that stands for it.
     ConnectLeader {
         /// Number of the attempt, never used twice.
         attempt: u64,
         /// Which member it is.
         leader: ServerId,
+        /// Where.
+        port: LearnerPort,
     },
     /// Close the connection to the leader, or stop trying.
     DisconnectLeader {

@@ -1,6 +1,6 @@
 //! Between the learner's protocol and the pipeline.
 
-use super::{Output, Part, State, Turn, reconfig};
+use super::{LearnerPort, Output, Part, State, Turn, reconfig};
 use crate::{
     config::members::Role,
     pipeline::{self, ToLeader},
@@ -33,10 +33,9 @@ impl Turn<'_> {
         learner.want_tree_in(self.me.tree_wanted_in);
         self.me.attempts += 1;
         let attempt = self.me.attempts;
-        let (target, waits) = match self.me.next_master() {
-            // Once it has tried all of them.
-            Some((master, again)) => (master, again),
-            None => (leader, !self.me.config.votes()),
+        let (target, waits) = match self.me.next_master(leader) {
+            Some(master) => ((master, LearnerPort::ObserverMaster), false),
+            None => ((leader, LearnerPort::Quorum), !self.me.config.votes()),
         };
         let max_ms = if waits { self.me.config.roles.connect_delay_max_ms } else { 0 };
         let wait_ms = self.me.draw_ms(max_ms);
@@ -59,7 +58,8 @@ impl Turn<'_> {
         if let State::Learning { target, attempt, connect_at_ms, .. } = &mut self.me.state
             && connect_at_ms.take_if(|at| *at <= self.now.mono_ms).is_some()
         {
-            self.out.push(Output::ConnectLeader { attempt: *attempt, leader: *target });
+            let (attempt, (leader, port)) = (*attempt, *target);
+            self.out.push(Output::ConnectLeader { attempt, leader, port });
         }
     }
 

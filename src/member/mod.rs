@@ -24,7 +24,7 @@ mod reconfig;
 mod tests;
 
 pub use config::{MemberConfig, RoleOptions};
-pub use io::{Input, Output, Part, take_before_log};
+pub use io::{Input, LearnerPort, Output, Part, take_before_log};
 
 use crate::{
     pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},
@@ -126,7 +126,7 @@ enum State {
         /// When the connection to the leader is to be made, if it is not yet.
         connect_at_ms: Option<i64>,
         /// To whom: the leader, or a follower that passes on what the leader says.
-        target: ServerId,
+        target: (ServerId, LearnerPort),
         /// What this member passes on to observers.
         master: Option<Box<ObserverMaster>>,
     },
@@ -330,11 +330,13 @@ impl Ensemble {
         pipeline.in_flight() == 0 && !pipeline.has_ready() && self.durable >= self.history.last()
     }
 
-    /// Where an observer goes next instead of to its leader, and whether it begins its list anew. `None`: to the leader.
+    /// The follower to which an observer goes next instead of to its leader. `None`: to the leader, as everybody else does,
+    /// a server that is no member yet too. An observer goes there once it has tried all the others: a leader that is not
+    /// established may need it for a reconfiguration under way, and no follower serves before that.
     ///
-    /// Upstream counterpart: `QuorumPeer.findLearnerMaster`.
-    fn next_master(&mut self) -> Option<(ServerId, bool)> {
-        if self.config.votes() || !self.config.roles.observer_masters {
+    /// Upstream counterpart: `QuorumPeer.findLearnerMaster`, which never gives the leader.
+    fn next_master(&mut self, leader: ServerId) -> Option<ServerId> {
+        if self.config.role() != MemberRole::Observer || !self.config.roles.observer_masters {
             return None;
         }
         let voters: Vec<_> = self.config.members.voters().collect();
@@ -347,10 +349,14 @@ impl Ensemble {
                 self.masters.swap(n, other);
             }
         }
-        let again = self.masters_tried >= self.masters.len();
-        let at = if again { 0 } else { self.masters_tried };
-        self.masters_tried = at + 1;
-        Some((*self.masters.get(at)?, again))
+        while let Some(master) = self.masters.get(self.masters_tried) {
+            self.masters_tried += 1;
+            if *master != leader {
+                return Some(*master);
+            }
+        }
+        self.masters_tried = 0;
+        None
     }
 
     /// A random time below `max_ms`; 0 when that is 0 or less.

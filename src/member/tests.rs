@@ -37,8 +37,6 @@ struct Cluster {
     queue: VecDeque<(ServerId, Input)>,
     links: BTreeMap<LinkId, (ServerId, u64)>,
     next_link: u64,
-    /// Observers go to followers.
-    masters: bool,
     /// Who has closed the connections of its clients.
     closed: Vec<ServerId>,
     /// Every txn that was logged anywhere.
@@ -100,7 +98,6 @@ impl Cluster {
             queue: VecDeque::new(),
             links: BTreeMap::new(),
             next_link: 1,
-            masters: false,
             closed: Vec::new(),
             txns: BTreeMap::new(),
             deaf: None,
@@ -193,12 +190,12 @@ impl Cluster {
             Output::Notify { to, notification } => {
                 self.queue.push_back((to, Input::Heard { from: id, notification }));
             }
-            Output::ConnectLeader { attempt, leader } => {
+            Output::ConnectLeader { attempt, leader, port } => {
                 if !self.nodes[&leader].up {
                     self.queue.push_back((id, Input::LeaderDown { attempt, why: "it is dead".into() }));
                     return;
                 }
-                let base = if self.masters && id > ServerId(3) { LinkId::MASTER.0 } else { 0 };
+                let base = if port == LearnerPort::ObserverMaster { LinkId::MASTER.0 } else { 0 };
                 let link = LinkId(base + self.next_link);
                 self.next_link += 1;
                 self.links.insert(link, (id, attempt));
@@ -560,7 +557,6 @@ fn an_observer_waits_for_a_random_time_before_it_looks_and_before_it_connects() 
 #[test]
 fn an_observer_gets_from_a_follower_what_the_leader_says_and_asks_through_it() {
     let mut c = Cluster::new(3);
-    c.masters = true;
     for id in 1..=4 {
         c.set(id, 3, |config| {
             (config.roles.observer_masters, config.roles.observer_master_bytes_max) = (true, 1 << 20);
@@ -624,4 +620,35 @@ fn an_observer_gets_from_a_follower_what_the_leader_says_and_asks_through_it() {
     assert!(next != master && next != leader && link.is_at_master());
     c.create(leader.0, conn(6), moving, 9, "/not");
     assert_eq!(c.nodes[&leader].tree.last_zxid(), c.nodes[&ServerId(4)].tree.last_zxid());
+}
+
+/// Found while the simulation learned of observer masters: a server that was no member yet went from voter to voter, each
+/// of which took it in and sent it away, until it came to the leader by chance.
+#[test]
+fn a_server_that_is_no_member_yet_goes_to_the_leader_though_followers_serve_observers() {
+    let mut c = Cluster::new(3);
+    for id in 1..=3 {
+        c.set(id, 3, |config| config.roles.observer_masters = true);
+    }
+    c.set(4, 3, |config| {
+        config.members.servers.remove(&ServerId(4));
+        config.roles.observer_masters = true;
+    });
+    c.pass(8000);
+    let Part::Following { leader } = c.part(4) else { panic!("{:?}", c.part(4)) };
+    let (attempt, reached, _) = c.nodes[&ServerId(4)].leader.expect("it is connected");
+    assert_eq!((attempt, reached), (1, leader));
+}
+
+/// Found by simulation: a reconfiguration under way made a voter of an observer that did not know of it. The leader could not
+/// be established without it, no follower serves before that, and the observer asked only followers.
+#[test]
+fn an_observer_that_no_follower_serves_goes_to_the_leader() {
+    let mut c = Cluster::new(1);
+    c.set(1, 1, |config| config.roles.observer_masters = true);
+    c.set(2, 1, |config| config.roles.observer_masters = true);
+    c.pass(8000);
+    assert!(matches!(c.part(2), Part::Observing { .. }), "{:?}", c.part(2));
+    let (_, reached, link) = c.nodes[&ServerId(2)].leader.expect("it is connected");
+    assert!(reached == ServerId(1) && !link.is_at_master());
 }

@@ -28,7 +28,7 @@ impl Core {
         match output {
             Output::Notify { to, notification } => peers.elections.send(to, &notification),
             Output::ConnectPeers => peers.elections.connect_all(),
-            Output::ConnectLeader { attempt, leader } => peers.connect_leader(attempt, leader),
+            Output::ConnectLeader { attempt, leader, port } => peers.connect_leader(attempt, leader, port),
             Output::DisconnectLeader { attempt } => {
                 self.outgoing.flush(peers);
                 peers.disconnect_leader(attempt);

@@ -4,9 +4,9 @@ use super::{NodeError, options};
 use crate::{
     config::{
         EnsembleConfig, ServerConfig,
-        members::{Member, Members, PeerAddress, Role},
+        members::{Member, Members, PeerAddress},
     },
-    member::{Input, Part},
+    member::{Input, LearnerPort, Part},
     net::{Shared, ToCore},
     peer::{
         Adopter, ElectionSettings, Elections, Event, LeaderConn, LeaderSettings, LinkSettings, Links, Sink,
@@ -270,9 +270,8 @@ impl Peers {
         reach(&self.active, self.next.as_ref(), port)
     }
 
-    pub fn connect_leader(&mut self, attempt: u64, leader: ServerId) {
-        let observes = self.active.role_of(self.me) == Role::Observer;
-        let master_port = self.master_port.filter(|_| observes);
+    pub fn connect_leader(&mut self, attempt: u64, leader: ServerId, port: LearnerPort) {
+        let master_port = self.master_port.filter(|_| port == LearnerPort::ObserverMaster);
         let reached = self.reached(|a| master_port.unwrap_or(a.quorum_port));
         let addresses = reached.get(&leader).cloned().unwrap_or_default();
         let (settings, sink) = (self.leader_settings.clone(), self.sink.clone());

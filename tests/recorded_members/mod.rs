@@ -114,7 +114,7 @@ impl Seat {
 
     fn execute(&mut self, output: Output, inputs: &mut VecDeque<Input>) {
         match output {
-            Output::ConnectLeader { attempt, leader } => self.wants = Some((attempt, leader)),
+            Output::ConnectLeader { attempt, leader, .. } => self.wants = Some((attempt, leader)),
             Output::DisconnectLeader { attempt } => {
                 self.wants.take_if(|(of, _)| *of == attempt);
                 self.connected.take_if(|(of, _)| *of == attempt);

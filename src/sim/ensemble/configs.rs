@@ -207,6 +207,8 @@ impl World {
             roles: RoleOptions {
                 read_only_after_ms: self.settings.read_only_after_ms,
                 seed: self.seed_of(n),
+                observer_masters: self.settings.observer_masters,
+                observer_master_bytes_max: 20_000,
                 ..RoleOptions::default()
             },
         };

@@ -26,6 +26,10 @@ pub struct Settings {
     pub local_sessions: bool,
     /// After so many ms without a leader a member serves clients that do not write.
     pub read_only_after_ms: Option<i64>,
+    /// Observers get from followers what they would get from the leader.
+    pub observer_masters: bool,
+    /// By how much the members' clocks run fast or slow at most, in millionths.
+    pub clock_skew_ppm: u32,
     /// Clients.
     pub clients: usize,
     /// `tickTime`, ms.
@@ -96,6 +100,8 @@ impl Settings {
             reconfig: false,
             local_sessions: false,
             read_only_after_ms: None,
+            observer_masters: false,
+            clock_skew_ppm: 0,
             clients: 3,
             tick_ms: 200,
             init_limit_ticks: 10,
@@ -151,12 +157,21 @@ impl Settings {
         if settings.local_sessions && extra.chance(50) {
             settings.read_only_after_ms = Some(300);
         }
+        settings.observer_masters = extra.chance(OBSERVER_MASTERS_PERCENT);
+        if extra.chance(CLOCK_SKEW_PERCENT) {
+            settings.clock_skew_ppm = CLOCK_SKEW_MAX_PPM;
+        }
         settings
     }
 }
 
 /// How many of a hundred seeds have local sessions.
 const LOCAL_SESSIONS_PERCENT: u64 = 20;
+/// How many have observer masters; of these those with observers have a use for them.
+const OBSERVER_MASTERS_PERCENT: u64 = 40;
+/// How many have clocks that run fast or slow, and by how much at most: far more than any real one.
+const CLOCK_SKEW_PERCENT: u64 = 30;
+const CLOCK_SKEW_MAX_PPM: u32 = 100_000;
 
 pub(super) struct Faults {
     /// No more faults.

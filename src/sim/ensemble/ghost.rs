@@ -47,6 +47,8 @@ pub(super) struct Witnessed {
     pub base: Zxid,
     /// How many of the committed txns it has delivered.
     pub delivered: usize,
+    /// It has begun to observe behind a follower, which may have less than this member had.
+    pub may_go_back: bool,
     /// The epoch in which it leads and serves.
     pub leading: Option<Epoch>,
     /// The versions of the configurations in its files: the active one, and a newer one that is proposed or 0.
@@ -203,7 +205,9 @@ impl Ghost {
             self.members[node].delivered = position;
             self.show(Seen::Delivered { node, zxid: self.committed[position] })?;
         }
-        if now < self.members[node].delivered {
+        if now >= self.members[node].delivered {
+            self.members[node].may_go_back = false;
+        } else if !self.members[node].may_go_back {
             let before = self.committed[self.members[node].delivered];
             return Err(format!("Delivered: node {node} serves {zxid} but had delivered {before}"));
         }

@@ -2,6 +2,7 @@
 
 use super::world::{Event, Stop, Us, World};
 use crate::{
+    member::{LearnerPort, Part},
     types::{LinkId, Zxid},
     zab::election::Notification,
 };
@@ -227,23 +228,39 @@ impl World {
         there && !lost
     }
 
-    /// A learner tries to reach its leader's port.
-    pub(super) fn dial(&mut self, learner: Process, attempt: u64, leader: usize, tries: u32) {
+    /// A learner tries to reach its leader's port, or an observer that of the follower that serves it.
+    pub(super) fn dial(
+        &mut self,
+        learner: Process,
+        attempt: u64,
+        leader: usize,
+        port: LearnerPort,
+        tries: u32,
+    ) {
         if !self.nodes[learner.node].is_dialing(learner.life, attempt) {
             return;
         }
-        if !self.nodes[leader].is_up() || !self.net.reaches(learner.node, leader) {
+        let listens = match port {
+            LearnerPort::Quorum => self.nodes[leader].is_up(),
+            LearnerPort::ObserverMaster => {
+                matches!(self.nodes[leader].part(), Some(Part::Following { .. }))
+            }
+        };
+        if !listens || !self.net.reaches(learner.node, leader) {
             if tries >= 5 {
                 self.feed_leader_down(learner, attempt, "cannot connect");
             } else {
                 let at = self.now_us + 100_000;
-                self.at(at, Event::Dial { learner, attempt, leader, tries: tries + 1 });
+                self.at(at, Event::Dial { learner, attempt, leader, port, tries: tries + 1 });
             }
             return;
         }
         let id = self.net.next_stream;
         self.net.next_stream += 1;
-        let link = LinkId(id);
+        let link = match port {
+            LearnerPort::Quorum => LinkId(id),
+            LearnerPort::ObserverMaster => LinkId(LinkId::MASTER.0 + id),
+        };
         let leader = Process { node: leader, life: self.nodes[leader].life };
         self.net.streams.insert(
             id,

@@ -42,10 +42,34 @@ pub(super) struct Node {
     pub held: Vec<Event>,
     /// How long a force takes: from and to.
     pub force_us: (Us, Us),
-    /// Offsets of its clocks to the world's time.
-    pub mono_offset_ms: i64,
+    pub mono: Monotonic,
+    /// Offset of its wall clock to the world's time.
     pub wall_offset_ms: i64,
     pub snap_count: u32,
+}
+
+/// A clock that begins anew with each start of a member, and may run fast or slow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Monotonic {
+    pub began_us: Us,
+    /// Its microseconds in a second of the world's.
+    pub rate: i64,
+}
+
+impl Monotonic {
+    /// What it shows at the beginning.
+    const FIRST_MS: i64 = 1_000;
+
+    fn ms(self, now_us: Us) -> i64 {
+        Self::FIRST_MS + (now_us - self.began_us) * self.rate / 1_000_000_000
+    }
+
+    /// The first moment at which it shows that time.
+    fn when(self, ms: i64) -> Us {
+        let passed = i128::from(ms - Self::FIRST_MS) * 1_000_000_000;
+        // Whoever waits without end waits long enough.
+        self.began_us.saturating_add(i64::try_from(passed / i128::from(self.rate) + 1).unwrap_or(Us::MAX))
+    }
 }
 
 /// A client's connection as the member's worker keeps it.
@@ -100,8 +124,7 @@ impl Node {
     }
 
     pub fn now(&self, now_us: Us) -> Now {
-        let ms = now_us / 1000;
-        Now { mono_ms: ms + self.mono_offset_ms, wall_ms: ms + self.wall_offset_ms }
+        Now { mono_ms: self.mono.ms(now_us), wall_ms: now_us / 1000 + self.wall_offset_ms }
     }
 
     fn arc(&self) -> Arc<dyn Disk> {
@@ -138,7 +161,7 @@ impl World {
         let node = &mut self.nodes[n];
         node.life += 1;
         // The monotonic clock begins anew; the other one goes on.
-        node.mono_offset_ms = 1_000 - now_us / 1000;
+        node.mono.began_us = now_us;
         let now = node.now(now_us);
         let disk = node.arc();
         let started = (|| {
@@ -249,7 +272,7 @@ impl World {
         }
         self.begin_snapshot(n, run)?;
         let deadline_us = match run.member.next_deadline_ms() {
-            Some(ms) => (ms - self.nodes[n].mono_offset_ms) * 1000,
+            Some(ms) => self.nodes[n].mono.when(ms),
             None => self.now_us + 1_000_000,
         };
         let wake_us = deadline_us.max(self.now_us + 200);
@@ -443,13 +466,13 @@ impl World {
                 }
             }
             Output::ConnectPeers => self.connect_peers(n),
-            Output::ConnectLeader { attempt, leader } => {
+            Output::ConnectLeader { attempt, leader, port } => {
                 self.disconnect_leader(run, "another attempt");
                 run.leader = Some((attempt, None));
                 let Some(leader) = self.index_of(leader) else { return Ok(()) };
                 if self.knows(n, leader) {
                     let at = self.now_us + self.delay_us();
-                    self.at(at, Event::Dial { learner: me, attempt, leader, tries: 1 });
+                    self.at(at, Event::Dial { learner: me, attempt, leader, port, tries: 1 });
                 } else {
                     self.feed_leader_down(me, attempt, "its address is unknown");
                 }
@@ -524,6 +547,9 @@ impl World {
         let before = std::mem::replace(&mut run.part, part);
         if before.serves() {
             self.ghost.stops(n)?;
+        }
+        if matches!(part, Part::Observing { .. }) {
+            self.ghost.members[n].may_go_back = self.settings.observer_masters;
         }
         if part == Part::Leading {
             let epoch = run.member.epochs().map(|e| e.1).unwrap_or_default();

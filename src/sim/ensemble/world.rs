@@ -6,12 +6,12 @@ use super::{
     faults::{Faults, Settings},
     ghost::Ghost,
     net::{End, Net, Process},
-    node::Node,
+    node::{Monotonic, Node},
     properties,
     serving::Wire,
 };
 use crate::{
-    member::{Input, Output, Part},
+    member::{Input, LearnerPort, Output, Part},
     sim::{disk::FakeDisk, rng::Rng},
     storage::StorageOptions,
     types::{LinkId, ServerId, Zxid},
@@ -21,6 +21,12 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Virtual time, µs since the world began.
 pub(super) type Us = i64;
+
+/// How many microseconds a member's clock takes a second for, drawn apart from all else, as it came later.
+fn rate_of(seed: u64, n: usize, skew_ppm: u32) -> i64 {
+    let mut rng = Rng::new(seed ^ 0xc10c_5e3d ^ (n as u64) << 32);
+    1_000_000 - i64::from(skew_ppm) + rng.below(2 * u64::from(skew_ppm) + 1) as i64
+}
 
 /// Why a member, or the whole run, cannot go on.
 #[derive(Debug)]
@@ -53,7 +59,7 @@ pub(super) enum Event {
     LeaderDown { process: Process, attempt: u64, why: &'static str },
     ConnectPeer { from: usize, to: usize },
     Notification { from: usize, to: Process, notification: Notification },
-    Dial { learner: Process, attempt: u64, leader: usize, tries: u32 },
+    Dial { learner: Process, attempt: u64, leader: usize, port: LearnerPort, tries: u32 },
     Item { stream: u64, to: End },
     Broken { stream: u64, to: End, why: &'static str },
     Client { index: usize },
@@ -144,7 +150,7 @@ impl World {
                     paused: false,
                     held: Vec::new(),
                     force_us: settings.force_us,
-                    mono_offset_ms: 0,
+                    mono: Monotonic { began_us: 0, rate: rate_of(seed, n, settings.clock_skew_ppm) },
                     wall_offset_ms: 1_700_000_000_000 + rng.below(5_000) as i64,
                     snap_count: 20 + rng.below(60) as u32,
                 }
@@ -333,7 +339,9 @@ impl World {
                 }
             }
             Event::ConnectPeer { from, to } => self.connect_peer(from, to),
-            Event::Dial { learner, attempt, leader, tries } => self.dial(learner, attempt, leader, tries),
+            Event::Dial { learner, attempt, leader, port, tries } => {
+                self.dial(learner, attempt, leader, port, tries)
+            }
             Event::Item { stream, to } => self.item(stream, to)?,
             Event::Broken { stream, to, why } => self.broken(stream, to, why)?,
             Event::Client { index } => self.client_turn(index),
