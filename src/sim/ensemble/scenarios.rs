@@ -71,7 +71,7 @@ fn zookeeper_1156_cutting_back_takes_too_much() {
     caught(
         Guard::CutBehindLast,
         settings(&[Crash, Partition]),
-        &["DigestsAgree", "diverged", "cannot cut back", "Durability"],
+        &["DigestsAgree", "LogMatching", "diverged", "cannot cut back", "Durability"],
     );
 }
 
