@@ -271,9 +271,9 @@ impl Core {
     }
 
     fn begin_snapshot(&mut self) {
-        // One that finds another under way is left out: the next roll of the log asks again.
+        // One that finds another under way, or comes soon after one, is left out: the next roll of the log asks again.
         self.snapshot_due = false;
-        if !self.snapshots.try_begin() {
+        if !self.snapshots.try_begin_due() {
             return;
         }
         let mut tree = self.shared.tree.write();

@@ -6,6 +6,7 @@ use crate::{
     tree::{SnapshotNode, SnapshotWalk},
     types::SessionId,
 };
+use parking_lot::Mutex;
 use std::{
     io,
     path::PathBuf,
@@ -13,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tracing::{error, info};
 
@@ -22,6 +23,19 @@ const SECTION_NODES_MAX: usize = 256;
 
 /// Bytes copied under one shared section at most, one large znode aside.
 const SECTION_BYTES: usize = 256 * 1024;
+
+/// From so many znodes on the next snapshot keeps away for a while when one is done.
+const RESTS_FROM_NODES: usize = 100_000;
+
+/// For so many times as long as that one took.
+const REST: u32 = 3;
+
+/// How long no snapshot begins after one. Under many writes a large tree would be written without end, at the cost of the
+/// writes; the log that grows meanwhile is replayed in less time than a snapshot takes to load. Upstream begins the
+/// next one at once.
+fn rest_after(nodes: usize, took: Duration) -> Duration {
+    if nodes < RESTS_FROM_NODES { Duration::ZERO } else { took * REST }
+}
 
 /// Takes znodes in memory, to be written when nobody holds the tree.
 pub(super) trait Gather {
@@ -68,16 +82,24 @@ pub(super) struct Snapshots {
     pub disk: Arc<dyn Disk>,
     pub options: SnapshotOptions,
     under_way: AtomicBool,
+    /// Until when none is to begin because it is due.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl Snapshots {
     pub fn new(disk: Arc<dyn Disk>, options: SnapshotOptions) -> Self {
-        Self { disk, options, under_way: AtomicBool::new(false) }
+        Self { disk, options, under_way: AtomicBool::new(false), rests_until: Mutex::new(None) }
     }
 
     /// Whether a snapshot may begin now; then it has.
     pub fn try_begin(&self) -> bool {
         !self.under_way.swap(true, Ordering::AcqRel)
+    }
+
+    /// As [`Self::try_begin`], for one that is due only because of the txns since the last.
+    pub fn try_begin_due(&self) -> bool {
+        let rests = self.rests_until.lock().is_some_and(|until| Instant::now() < until);
+        !rests && self.try_begin()
     }
 
     /// The snapshot that had begun is over. Whoever wants to begin the next one is told by its own ways.
@@ -97,6 +119,9 @@ impl Snapshots {
             let start = Instant::now();
             let (zxid, nodes) = (walk.zxid(), walk.node_count());
             let result = me.write_walk(&shared, walk, &sessions);
+            if result.is_ok() {
+                *me.rests_until.lock() = Some(Instant::now() + rest_after(nodes, start.elapsed()));
+            }
             me.end();
             shared.core.put(ToCore::SnapshotFree);
             match result {
@@ -145,5 +170,17 @@ impl Snapshots {
         writer.drain()?;
         let digest = digest_of(&shared.tree.read(), walk);
         writer.finish(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_large_trees_rest_between_snapshots() {
+        let took = Duration::from_millis(400);
+        assert_eq!(rest_after(99_999, took), Duration::ZERO);
+        assert_eq!(rest_after(100_000, took), Duration::from_millis(1_200));
     }
 }
