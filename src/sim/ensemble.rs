@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `world` | time, events, what happens next |
+//! | `world`, `clock` | time, events, what happens next |
 //! | `node` | a member and its driver: log, snapshots, connections |
 //! | `net` | who reaches whom; streams that keep their order, stall and break |
 //! | `serving`, `client` | clients and their connections |
@@ -18,6 +18,7 @@
 //! Start reading at [`run`].
 
 mod client;
+mod clock;
 mod compare;
 mod configs;
 mod faults;

@@ -4,6 +4,7 @@
 //! a log that is written and not forced.
 
 use super::{
+    clock::Monotonic,
     configs::Configs,
     ghost::hash,
     net::{End, Item, Process},
@@ -46,30 +47,6 @@ pub(super) struct Node {
     /// Offset of its wall clock to the world's time.
     pub wall_offset_ms: i64,
     pub snap_count: u32,
-}
-
-/// A clock that begins anew with each start of a member, and may run fast or slow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Monotonic {
-    pub began_us: Us,
-    /// Its microseconds in a second of the world's.
-    pub rate: i64,
-}
-
-impl Monotonic {
-    /// What it shows at the beginning.
-    const FIRST_MS: i64 = 1_000;
-
-    fn ms(self, now_us: Us) -> i64 {
-        Self::FIRST_MS + (now_us - self.began_us) * self.rate / 1_000_000_000
-    }
-
-    /// The first moment at which it shows that time.
-    fn when(self, ms: i64) -> Us {
-        let passed = i128::from(ms - Self::FIRST_MS) * 1_000_000_000;
-        // Whoever waits without end waits long enough.
-        self.began_us.saturating_add(i64::try_from(passed / i128::from(self.rate) + 1).unwrap_or(Us::MAX))
-    }
 }
 
 /// A client's connection as the member's worker keeps it.
@@ -161,7 +138,7 @@ impl World {
         let node = &mut self.nodes[n];
         node.life += 1;
         // The monotonic clock begins anew; the other one goes on.
-        node.mono.began_us = now_us;
+        node.mono.begin(now_us);
         let now = node.now(now_us);
         let disk = node.arc();
         let started = (|| {

@@ -2,11 +2,12 @@
 
 use super::{
     client::{Ask, Client, Errand, Tell},
+    clock::Monotonic,
     configs::Configs,
     faults::{Faults, Settings},
     ghost::Ghost,
     net::{End, Net, Process},
-    node::{Monotonic, Node},
+    node::Node,
     properties,
     serving::Wire,
 };
@@ -21,12 +22,6 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Virtual time, µs since the world began.
 pub(super) type Us = i64;
-
-/// How many microseconds a member's clock takes a second for, drawn apart from all else, as it came later.
-fn rate_of(seed: u64, n: usize, skew_ppm: u32) -> i64 {
-    let mut rng = Rng::new(seed ^ 0xc10c_5e3d ^ (n as u64) << 32);
-    1_000_000 - i64::from(skew_ppm) + rng.below(2 * u64::from(skew_ppm) + 1) as i64
-}
 
 /// Why a member, or the whole run, cannot go on.
 #[derive(Debug)]
@@ -150,7 +145,7 @@ impl World {
                     paused: false,
                     held: Vec::new(),
                     force_us: settings.force_us,
-                    mono: Monotonic { began_us: 0, rate: rate_of(seed, n, settings.clock_skew_ppm) },
+                    mono: Monotonic::of(seed, n, settings.clock_skew_ppm),
                     wall_offset_ms: 1_700_000_000_000 + rng.below(5_000) as i64,
                     snap_count: 20 + rng.below(60) as u32,
                 }
