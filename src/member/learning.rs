@@ -33,8 +33,9 @@ impl Turn<'_> {
         learner.want_tree_in(self.me.tree_wanted_in);
         self.me.attempts += 1;
         let attempt = self.me.attempts;
-        let (target, waits) = match self.me.next_master(leader) {
-            Some(master) => ((master, LearnerPort::ObserverMaster), false),
+        let (target, waits) = match self.me.next_master(leader, self.now.mono_ms) {
+            // Once it has tried all of them.
+            Some((master, again)) => ((master, LearnerPort::ObserverMaster), again),
             None => ((leader, LearnerPort::Quorum), !self.me.config.votes()),
         };
         let max_ms = if waits { self.me.config.roles.connect_delay_max_ms } else { 0 };

@@ -83,6 +83,8 @@ struct Ensemble {
     /// Followers that an observer goes to, in its own order, and how many of them it has tried.
     masters: Vec<ServerId>,
     masters_tried: usize,
+    /// Since when it looks for one that serves it, monotonic ms.
+    masterless_since_ms: Option<i64>,
     /// What random times are drawn from.
     random: Rng,
     /// The tree holds txns that the log does not.
@@ -170,6 +172,7 @@ impl Member {
             failed_joins: 0,
             masters: Vec::new(),
             masters_tried: 0,
+            masterless_since_ms: None,
             random: Rng::new(config.roles.seed),
             unlogged: false,
             tree_wanted_in: None,
@@ -330,12 +333,13 @@ impl Ensemble {
         pipeline.in_flight() == 0 && !pipeline.has_ready() && self.durable >= self.history.last()
     }
 
-    /// The follower to which an observer goes next instead of to its leader. `None`: to the leader, as everybody else does,
-    /// a server that is no member yet too. An observer goes there once it has tried all the others: a leader that is not
-    /// established may need it for a reconfiguration under way, and no follower serves before that.
+    /// The follower to which an observer goes next instead of to its leader, and whether it begins its list anew. `None`: to
+    /// the leader, as everybody else does, a server that is no member yet too. An observer goes there when no follower has
+    /// served it for `initLimit`: a leader that is not established may need it for a reconfiguration under way, and no
+    /// follower serves before that.
     ///
     /// Upstream counterpart: `QuorumPeer.findLearnerMaster`, which never gives the leader.
-    fn next_master(&mut self, leader: ServerId) -> Option<ServerId> {
+    fn next_master(&mut self, leader: ServerId, now_ms: i64) -> Option<(ServerId, bool)> {
         if self.config.role() != MemberRole::Observer || !self.config.roles.observer_masters {
             return None;
         }
@@ -349,10 +353,18 @@ impl Ensemble {
                 self.masters.swap(n, other);
             }
         }
-        while let Some(master) = self.masters.get(self.masters_tried) {
-            self.masters_tried += 1;
-            if *master != leader {
-                return Some(*master);
+        let since_ms = *self.masterless_since_ms.get_or_insert(now_ms);
+        let mut again = false;
+        for _ in 0..=self.masters.len() {
+            match self.masters.get(self.masters_tried) {
+                None if now_ms.saturating_sub(since_ms) >= self.config.init_limit_ms() => break,
+                None => (self.masters_tried, again) = (0, true),
+                Some(master) => {
+                    self.masters_tried += 1;
+                    if *master != leader {
+                        return Some((*master, again));
+                    }
+                }
             }
         }
         self.masters_tried = 0;
@@ -647,6 +659,9 @@ impl Turn<'_> {
         if self.me.part != part {
             if part.serves() {
                 self.me.failed_joins = 0;
+            }
+            if matches!(part, Part::Observing { .. }) {
+                self.me.masterless_since_ms = None;
             }
             self.me.part = part;
             self.out.push(Output::Part(part));
