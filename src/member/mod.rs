@@ -355,20 +355,19 @@ impl Ensemble {
         }
         let since_ms = *self.masterless_since_ms.get_or_insert(now_ms);
         let mut again = false;
-        for _ in 0..=self.masters.len() {
-            match self.masters.get(self.masters_tried) {
-                None if now_ms.saturating_sub(since_ms) >= self.config.init_limit_ms() => break,
-                None => (self.masters_tried, again) = (0, true),
-                Some(master) => {
-                    self.masters_tried += 1;
-                    if *master != leader {
-                        return Some((*master, again));
-                    }
+        loop {
+            while let Some(&master) = self.masters.get(self.masters_tried) {
+                self.masters_tried += 1;
+                if master != leader {
+                    return Some((master, again));
                 }
             }
+            self.masters_tried = 0;
+            if again || now_ms.saturating_sub(since_ms) >= self.config.init_limit_ms() {
+                return None;
+            }
+            again = true;
         }
-        self.masters_tried = 0;
-        None
     }
 
     /// A random time below `max_ms`; 0 when that is 0 or less.

@@ -643,7 +643,20 @@ fn a_server_that_is_no_member_yet_goes_to_the_leader_though_followers_serve_obse
 /// Found by simulation: a reconfiguration under way made a voter of an observer that did not know of it. The leader could not
 /// be established without it, no follower serves before that, and the observer asked only followers.
 #[test]
-fn an_observer_that_no_follower_serves_goes_to_the_leader() {
+fn an_observer_that_no_follower_has_served_for_init_limit_goes_to_the_leader() {
+    let mut c = Cluster::new(3);
+    c.set(4, 3, |config| config.roles.observer_masters = true);
+    c.pass(9_000);
+    assert!(!matches!(c.part(4), Part::Observing { .. }), "initLimit is 10 s: {:?}", c.part(4));
+    c.pass(30_000);
+    let Part::Observing { leader } = c.part(4) else { panic!("{:?}", c.part(4)) };
+    let (_, reached, link) = c.nodes[&ServerId(4)].leader.expect("it is connected");
+    assert!(reached == leader && !link.is_at_master());
+}
+
+/// A leader that is the only voter has no follower to send it to.
+#[test]
+fn an_observer_of_the_only_voter_goes_to_it_though_followers_would_serve_observers() {
     let mut c = Cluster::new(1);
     c.set(1, 1, |config| config.roles.observer_masters = true);
     c.set(2, 1, |config| config.roles.observer_masters = true);

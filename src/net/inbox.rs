@@ -78,6 +78,11 @@ impl<T> Inbox<T> {
         std::mem::swap(&mut *self.queue.lock(), items);
     }
 
+    /// Like [`take`](Self::take), but puts what is there behind what `items` holds; both keep their memory.
+    pub fn take_more(&self, items: &mut Vec<T>) {
+        items.append(&mut self.queue.lock());
+    }
+
     /// Like [`take`](Self::take), but waits for something to be there, until `deadline` at the latest. Only the
     /// thread that first called this may call it.
     pub fn wait(&self, items: &mut Vec<T>, deadline: Option<Instant>) {

@@ -125,11 +125,9 @@ impl Log {
     /// Lets whoever waits for a processor go first before a force for little: on a busy machine that is the core, or
     /// another member's, about to hand on more. Where nobody waits it costs well under a microsecond.
     fn let_others_add(&self, items: &mut Vec<ToLog>) {
-        let mut more = Vec::new();
         for _ in 0..YIELDS {
             thread::yield_now();
-            self.inbox.take(&mut more);
-            items.append(&mut more);
+            self.inbox.take_more(items);
         }
     }
 

@@ -31,8 +31,7 @@ const RESTS_FROM_NODES: usize = 100_000;
 const REST: u32 = 3;
 
 /// How long no snapshot begins after one. Under many writes a large tree would be written without end, at the cost of the
-/// writes; the log that grows meanwhile is replayed in less time than a snapshot takes to load. Upstream begins the
-/// next one at once.
+/// writes. The log that a start replays is longer by what is written meanwhile. Upstream begins the next one at once.
 fn rest_after(nodes: usize, took: Duration) -> Duration {
     if nodes < RESTS_FROM_NODES { Duration::ZERO } else { took * REST }
 }
