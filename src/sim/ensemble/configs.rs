@@ -107,9 +107,11 @@ impl World {
             (node.id, line(node.id, role, dynamic))
         });
         let voters = self.nodes.iter().take(self.settings.voters).map(|node| node.id);
+        // Every group keeps somebody who weighs something.
+        let weight = |id: ServerId| if self.settings.weightless && id.0 % 4 == 1 { 0 } else { 1 };
         let hierarchy = self.settings.groups.then(|| Hierarchy {
             group_of: voters.clone().map(|id| (id, id.0 % 3)).collect(),
-            weight_of: voters.map(|id| (id, 1)).collect(),
+            weight_of: voters.map(|id| (id, weight(id))).collect(),
         });
         Members { servers: servers.collect(), hierarchy, version: 0 }
     }
@@ -385,7 +387,7 @@ impl World {
                     group_of: voters.iter().map(|id| (*id, id.0 % groups)).collect(),
                     weight_of: voters
                         .iter()
-                        .map(|id| (*id, [1, 1, 1, 2, 3][rng.below(5) as usize]))
+                        .map(|id| (*id, [0, 1, 1, 1, 2, 3][rng.below(6) as usize]))
                         .collect(),
                 });
             }

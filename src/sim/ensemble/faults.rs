@@ -18,6 +18,8 @@ pub struct Settings {
     pub observers: usize,
     /// Voters are in three groups, and a quorum is a majority of most groups.
     pub groups: bool,
+    /// Every fourth of these voters weighs nothing.
+    pub weightless: bool,
     /// Servers that are no members at first.
     pub spares: usize,
     /// Clients change the members again and again.
@@ -96,6 +98,7 @@ impl Settings {
             voters: 3,
             observers: 0,
             groups: false,
+            weightless: false,
             spares: 0,
             reconfig: false,
             local_sessions: false,
@@ -161,6 +164,7 @@ impl Settings {
         if extra.chance(CLOCK_SKEW_PERCENT) {
             settings.clock_skew_ppm = CLOCK_SKEW_MAX_PPM;
         }
+        settings.weightless = settings.groups && extra.chance(WEIGHTLESS_PERCENT);
         settings
     }
 }
@@ -172,6 +176,8 @@ const OBSERVER_MASTERS_PERCENT: u64 = 40;
 /// How many have clocks that run fast or slow, and by how much at most: far more than any real one.
 const CLOCK_SKEW_PERCENT: u64 = 30;
 const CLOCK_SKEW_MAX_PPM: u32 = 100_000;
+/// How many of those with groups have voters that weigh nothing.
+const WEIGHTLESS_PERCENT: u64 = 40;
 
 pub(super) struct Faults {
     /// No more faults.

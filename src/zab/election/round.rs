@@ -472,10 +472,12 @@ impl Election {
         self.outputs.push(Output::Send { to, notification });
     }
 
+    /// Only whose vote weighs something in the active configuration may be elected. A voter without weight is for itself
+    /// at first, which is worse than anybody who may: upstream compares ids there, and such a voter with a high one
+    /// stays for itself, also when a configuration to come needs its vote.
     fn better(&self, new: &Proposal, than: &Proposal) -> bool {
-        // Only whose vote weighs something in the active configuration may be elected.
-        let eligible = self.config.quorums.first().is_some_and(|q| q.may_lead(new.leader));
-        eligible && new.beats(than)
+        let may_lead = |id| self.config.quorums.first().is_some_and(|q| q.may_lead(id));
+        may_lead(new.leader) && (!may_lead(than.leader) || new.beats(than))
     }
 
     fn is_voter(&self, id: ServerId) -> bool {

@@ -401,11 +401,15 @@ fn a_vote_that_came_before_a_voter_looked_is_told_again_when_it_does() {
 /// A member between two configurations, and what it does when it hears something.
 fn between(me: i64, active: &[i64], next: &[i64]) -> Election {
     let quorum = |ids: &[i64]| Quorum::majority(ids.iter().copied().map(ServerId));
+    with(me, [active, next].into_iter().filter(|ids| !ids.is_empty()).map(quorum).collect())
+}
+
+fn with(me: i64, quorums: Vec<Quorum>) -> Election {
     Election::new(ElectionConfig {
         me: ServerId(me),
-        voter: active.contains(&me),
+        voter: quorums[0].voters().contains(&ServerId(me)),
         observer: false,
-        quorums: [active, next].into_iter().filter(|ids| !ids.is_empty()).map(quorum).collect(),
+        quorums,
         text: "version=0".into(),
         notification_interval_min_ms: 200,
         notification_interval_max_ms: 60_000,
@@ -447,6 +451,25 @@ fn who_alone_has_seen_a_configuration_follows_the_leader_that_its_own_vote_has_m
     assert_eq!((mine.vote().proposal, mine.state()), (proposal, PeerState::Looking));
     let outputs = mine.step(2, heard(1, vote(PeerState::Leading)));
     assert_eq!(outputs, [Output::Decided(Role::Follower(ServerId(1)))]);
+}
+
+/// Found by simulation: of the voters 1, 4 and 5 only the first weighs anything, and a reconfiguration that makes voters
+/// of 3 and 5 has begun. The fifth may not be elected, but it was for itself, as its id is the highest; and without it
+/// there was no quorum of the new configuration.
+#[test]
+fn a_voter_without_weight_is_for_whoever_may_be_elected() {
+    let places = [(1, 1, 1), (4, 0, 0), (5, 1, 0)].map(|(id, group, weight)| (ServerId(id), group, weight));
+    let active = Quorum::hierarchical([1, 4, 5].map(ServerId), places);
+    let mut mine = with(5, vec![active, Quorum::majority([3, 5].map(ServerId))]);
+    look(&mut mine, 1);
+    let own = mine.vote().proposal;
+    assert_eq!(own.leader, ServerId(5));
+    // Not for another one that may not be, be it ahead.
+    let of = |proposal| Vote { proposal, round: 1, state: PeerState::Looking };
+    mine.step(1, heard(4, of(Proposal { leader: ServerId(4), zxid: Zxid(99), peer_epoch: 1 })));
+    assert_eq!(mine.vote().proposal, own);
+    mine.step(2, heard(1, of(Proposal { leader: ServerId(1), ..own })));
+    assert_eq!(mine.vote().proposal.leader, ServerId(1));
 }
 
 /// The other way round it takes a quorum of both: with its own voters alone it could not lead.
