@@ -347,9 +347,9 @@ impl World {
             let known = self.index_of(id).map(|n| &self.ghost.members[n]);
             known.map(|member| (member.current, member.logged))
         };
-        let best = now.voters().map(last).max().flatten();
-        let is_led =
-            |id: ServerId| self.has_data(id) && (now.voters().any(|voter| voter == id) || last(id) <= best);
+        let quorum = Quorum::of(&now);
+        let best = now.voters().filter(|id| quorum.may_lead(*id)).map(last).max().flatten();
+        let is_led = |id: ServerId| self.has_data(id) && (quorum.may_lead(id) || last(id) <= best);
         let mut next = self.nodes.iter().filter_map(|node| node.configs.next.as_ref());
         next.any(|next| next.version > now.version && !Quorum::of(next).agrees(is_led))
     }

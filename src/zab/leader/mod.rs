@@ -308,17 +308,16 @@ impl Leader {
         let supporter = l.supporter();
         // −1: it had promised to this epoch before and must not be counted twice.
         if self.phase == Phase::Promise && current_epoch != -1 {
-            // What only others have cannot be committed: they are cut back.
-            if supporter.is_some_and(|s| self.has_vote(s))
-                && (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last)
-            {
+            let is_ahead = (i64::from(current_epoch), last) > (i64::from(self.current.0), self.last);
+            if supporter.is_some_and(|s| is_ahead && self.may_lead(s)) {
                 self.resign(format!(
                     "server {} is ahead: epoch {current_epoch} and zxid {last}, against {} and {}",
                     server.0, self.current.0, self.last
                 ));
                 return;
             }
-            if last != Zxid(-1) {
+            // Nobody can elect another one that is ahead. It is cut back, if there is a quorum without it.
+            if last != Zxid(-1) && !is_ahead {
                 self.promised.extend(supporter);
             }
         }
@@ -414,6 +413,11 @@ impl Leader {
     fn synced(&self) -> BTreeSet<ServerId> {
         let learners = self.links.values().filter(|l| l.stage >= Stage::Acked);
         learners.filter_map(Link::supporter).chain([self.config.me]).collect()
+    }
+
+    /// Whether it may be elected: by the configuration that is active, not by one to come.
+    fn may_lead(&self, server: ServerId) -> bool {
+        self.config.quorums.first().is_some_and(|q| q.may_lead(server))
     }
 
     /// Whether it has a vote in any of the configurations.

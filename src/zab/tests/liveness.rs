@@ -113,6 +113,35 @@ fn who_has_no_vote_may_be_ahead() {
     }
 }
 
+/// Found by simulation: whoever has a vote only in the configuration to come, or one that weighs nothing, ended each leader
+/// that it came to, although nobody could elect it. Its promise does not count for a leader that lacks what it has.
+#[test]
+fn who_may_not_be_elected_may_be_ahead_and_does_not_count() {
+    let majority = |ids: &[i64]| Quorum::majority(ids.iter().copied().map(ServerId));
+    let places = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (9, 1, 0)].map(|(id, g, w)| (ServerId(id), g, w));
+    let weightless = Quorum::hierarchical([1, 2, 3, 9].map(ServerId), places);
+    let cases = [
+        (vec![weightless], true),
+        (vec![majority(&[1, 2, 3]), majority(&[2, 3, 9])], true),
+        (vec![majority(&[1, 2, 3]), majority(&[3, 9])], false),
+    ];
+    for (quorums, is_enough_without) in cases {
+        let mut w = World::configured(3, quorums, Disk::with(1, &zs(1, 1..=5)), |_| {});
+        let ahead = w.join(9, false, Disk::with(1, &zs(1, 1..=6)));
+        w.join(2, false, Disk::with(1, &zs(1, 1..=5)));
+        w.run();
+        assert_eq!(w.resigned, None);
+        let peer = w.peer(ahead);
+        assert_eq!(peer.served, is_enough_without, "{:?}", peer.seen);
+        assert_eq!(
+            peer.seen.iter().any(|packet| packet.starts_with("TRUNC")),
+            is_enough_without,
+            "{:?}",
+            peer.seen
+        );
+    }
+}
+
 /// Found by simulation: a candidate that came to nothing had got one promise, and whoever had given it could not follow
 /// the leader of an older epoch that had a quorum without it, for as long as that led.
 #[test]
