@@ -258,7 +258,7 @@ pub struct ContainerConfig {
 pub struct AuthConfig {
     /// `skipACL`: no ACL is checked at all.
     pub skip_acl: bool,
-    /// `enableEagerACLCheck`: a learner checks writes before it forwards them.
+    /// `enableEagerACLCheck`: a member of an ensemble checks its clients' writes before they go to the leader.
     pub eager_acl_check: bool,
     /// `DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,

@@ -24,6 +24,7 @@ mod check;
 mod create;
 mod delete;
 mod delete_container;
+mod eager;
 mod exists;
 mod get_acl;
 mod get_all_children_number;
@@ -50,6 +51,7 @@ mod who_am_i;
 mod tests;
 
 pub use cache::{CacheStats, ResponseCache};
+pub use eager::refused_early;
 pub use outstanding::Outstanding;
 pub use prepare::{
     PrepareCx, Prepared, SessionView, creates_ephemeral, is_readable, prepare, prepare_close_session,

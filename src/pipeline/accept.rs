@@ -248,6 +248,15 @@ impl Pipeline {
             self.wait(session, Waiting::Refused { conn, xid, error: ErrorCode::MarshallingError });
             return;
         }
+        if self.config.eager_acl_check
+            && self.has_peers()
+            && let Some(error) =
+                ops::refused_early(tree, request.op, &request.body, &request.ids, &self.config.ops)
+        {
+            let Request { conn, session, xid, .. } = request;
+            self.wait(session, Waiting::RefusedEarly { conn, xid, error });
+            return;
+        }
         if let Role::Leading(leading) = &self.role
             && leading.is_over()
         {

@@ -191,9 +191,14 @@ impl Pipeline {
                 out.push(conn, 1, zxid, Then::Close, |bytes| write_reply_frame(bytes, xid, zxid, 0, |_| {}));
             }
             Waiting::Refused { conn, xid, error } => {
-                let (zxid, err) = (tree.last_zxid(), error.code());
+                let zxid = tree.last_zxid();
                 out.push(conn, 1, zxid, Then::Nothing, |bytes| {
-                    write_reply_frame(bytes, xid, zxid, err, |_| {})
+                    write_reply_frame(bytes, xid, zxid, error.code(), |_| {})
+                });
+            }
+            Waiting::RefusedEarly { conn, xid, error } => {
+                out.push(conn, 1, tree.last_zxid(), Then::Nothing, |bytes| {
+                    write_reply_frame(bytes, xid, Zxid::ZERO, error.code(), |_| {})
                 });
             }
             Waiting::Close { conn } => out.push(conn, 0, tree.last_zxid(), Then::Close, |_| {}),

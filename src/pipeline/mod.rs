@@ -104,6 +104,8 @@ enum Waiting {
     Sync(Request),
     /// A request that is not executed: its session's end had begun, or it waited too long.
     Refused { conn: ConnId, xid: i32, error: ErrorCode },
+    /// A write that did not go to the leader. Its answer bears no zxid, as upstream.
+    RefusedEarly { conn: ConnId, xid: i32, error: ErrorCode },
     /// A session taken up by a new connection, or a local one that begins.
     Reattach(Reattach),
     /// The end of a local session, by wish.

@@ -72,6 +72,7 @@ impl Seat {
             txn_format: TxnFormat::default(),
             local_sessions: LocalSessions::default(),
             seed: 0,
+            eager_acl_check: false,
             throttled_op_wait_ms: 0,
         };
         let now = Now { mono_ms: 0, wall_ms: 0 };

@@ -233,6 +233,7 @@ impl World {
                 LocalSessions::Off
             },
             seed: self.seed_of(n),
+            eager_acl_check: false,
             throttled_op_wait_ms: 0,
         };
         (member, pipeline)

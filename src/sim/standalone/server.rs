@@ -57,6 +57,7 @@ impl Server {
             txn_format: TxnFormat::default(),
             local_sessions: LocalSessions::default(),
             seed,
+            eager_acl_check: false,
             throttled_op_wait_ms: 0,
         };
         let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 + (seed & 0xffff) as i64 };

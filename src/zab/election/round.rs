@@ -164,14 +164,19 @@ impl Election {
         match input {
             Input::Look { last, peer_epoch } => self.look(now_ms, last, peer_epoch),
             Input::Heard { from, notification } => {
-                self.answer(now_ms, from, &notification);
+                if self.has_looked() {
+                    self.answer(now_ms, from, &notification);
+                }
                 // Who has no vote is answered and does not count, not even as a sign that there is news.
                 if self.state == PeerState::Looking && self.is_voter(from) {
                     if self.pending.len() == PENDING_MAX {
                         self.pending.pop_front();
                     }
                     self.pending.push_back((from, notification));
-                    self.digest(now_ms);
+                    // What comes before this member knows what it has itself waits: it must not vote yet.
+                    if self.has_looked() {
+                        self.digest(now_ms);
+                    }
                 }
             }
             Input::Reachable { peer, up: true } => {
@@ -179,7 +184,7 @@ impl Election {
             }
             Input::Reachable { peer, up: false } => {
                 self.down.insert(peer);
-                if self.state == PeerState::Looking {
+                if self.state == PeerState::Looking && self.has_looked() {
                     self.consider(now_ms);
                 }
             }
@@ -189,7 +194,7 @@ impl Election {
                 let restart = self.config.voter != voter || self.config.quorums != quorums;
                 (self.config.voter, self.config.observer) = (voter, observer);
                 (self.config.quorums, self.config.text) = (quorums, text);
-                if restart && self.state == PeerState::Looking && self.round > 0 {
+                if restart && self.state == PeerState::Looking && self.has_looked() {
                     let (last, peer_epoch) = self.own;
                     self.look(now_ms, last, peer_epoch);
                 }
@@ -242,6 +247,11 @@ impl Election {
         self.votes.get(&voter).is_some_and(|vote| vote.agrees(&self.vote()))
     }
 
+    /// Whether it has begun to look for a leader since its start.
+    fn has_looked(&self) -> bool {
+        self.round > 0
+    }
+
     fn look(&mut self, now_ms: i64, last: Zxid, peer_epoch: i64) {
         self.state = PeerState::Looking;
         self.own = (last, peer_epoch);
@@ -254,17 +264,17 @@ impl Election {
         self.proposal = self.initial;
         self.votes.clear();
         self.settled.clear();
-        self.pending.clear();
         self.answered.clear();
         self.decide_at_ms = None;
         self.interval_ms = self.config.notification_interval_min_ms;
         self.resend_at_ms = now_ms + self.interval_ms;
         self.tell_everybody();
         self.consider(now_ms);
+        self.digest(now_ms);
     }
 
     fn tick(&mut self, now_ms: i64) {
-        if self.state != PeerState::Looking {
+        if self.state != PeerState::Looking || !self.has_looked() {
             return;
         }
         if self.decide_at_ms.is_some_and(|at| at <= now_ms) {

@@ -453,6 +453,29 @@ fn who_alone_has_seen_a_configuration_follows_the_leader_that_its_own_vote_has_m
     assert_eq!(outputs, [Output::Decided(Role::Follower(ServerId(1)))]);
 }
 
+/// A member that hears of others before it has looked at its own data was for the first it heard of, although it had more.
+#[test]
+fn who_hears_of_others_before_it_knows_what_it_has_votes_when_it_does() {
+    let mut mine = between(2, &[1, 2, 3], &[]);
+    let of = |leader, zxid| Vote {
+        proposal: Proposal { leader: ServerId(leader), zxid: Zxid(zxid), peer_epoch: 1 },
+        round: 1,
+        state: PeerState::Looking,
+    };
+    assert_eq!(mine.step(0, heard(1, of(1, 5))), []);
+    assert_eq!(mine.step(0, heard(3, of(1, 5))), []);
+    assert_eq!(mine.step(0, Input::Reachable { peer: ServerId(3), up: false }), []);
+    // It has up to zxid 7.
+    let outputs = mine.step(1, Input::Look { last: Zxid(7), peer_epoch: 1 });
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Decided(_))), "{outputs:?}");
+    assert_eq!((mine.vote().proposal.leader, mine.vote().round), (ServerId(2), 1));
+    // And it has not forgotten what it heard: member 3, that has more, is who it is for at once.
+    let mut mine = between(2, &[1, 2, 3], &[]);
+    mine.step(0, heard(3, of(3, 9)));
+    mine.step(1, Input::Look { last: Zxid(7), peer_epoch: 1 });
+    assert_eq!(mine.vote().proposal.leader, ServerId(3));
+}
+
 /// Found by simulation: of the voters 1, 4 and 5 only the first weighs anything, and a reconfiguration that makes voters
 /// of 3 and 5 has begun. The fifth may not be elected, but it was for itself, as its id is the highest; and without it
 /// there was no quorum of the new configuration.

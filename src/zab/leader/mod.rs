@@ -206,7 +206,9 @@ impl Leader {
         let Some(stage) = self.links.get(&link).map(|l| l.stage) else { return };
         match (stage, packet) {
             (Stage::Silent, Packet::LearnerInfo { observer, zxid, info }) => {
-                self.learner_info(link, observer, zxid.epoch(), info);
+                // Who has no data and may not begin with none has promised nothing: upstream writes −1 then.
+                let accepted = if zxid.0 >> 32 == -1 { Epoch(0) } else { zxid.epoch() };
+                self.learner_info(link, observer, accepted, info);
             }
             (Stage::Told, Packet::AckEpoch { zxid, current_epoch }) => {
                 self.epoch_ack(link, current_epoch, zxid, history);

@@ -81,6 +81,23 @@ fn a_server_that_connects_anew_replaces_its_old_connection() {
     assert_eq!(w.disk.history.last_committed(), z(2, 1));
 }
 
+/// Found beside Java: a member without data that may not begin with none has promised to epoch −1, and was refused as one
+/// that had promised to the last epoch there is.
+#[test]
+fn who_has_no_data_has_promised_nothing() {
+    let mut w = alone();
+    let link = w.join(1, false, Disk::with(0, &[]));
+    w.peer(link).to_leader.clear();
+    let Packet::LearnerInfo { observer, info: i, .. } = info(1) else { unreachable!() };
+    let nothing = Packet::LearnerInfo { observer, zxid: Zxid(-1 << 32), info: i };
+    w.lead(LeaderInput::Packet { link, packet: nothing });
+    w.lead(LeaderInput::Packet { link, packet: Packet::AckEpoch { zxid: Zxid(-1), current_epoch: -1 } });
+    assert_eq!(
+        (w.peer(link).closed.clone(), w.resigned.clone(), w.leader.epoch()),
+        (None, None, Some(Epoch(2)))
+    );
+}
+
 #[test]
 fn a_follower_that_is_ahead_ends_the_leadership() {
     for (epoch, last, ahead) in

@@ -1,0 +1,12 @@
+//! What an ensemble promises its clients and its members, one rule per test, on ensembles of Java, of Quoll and of both.
+//!
+//! Ensembles under load and faults are in `tests/ensemble`.
+
+mod acls;
+mod elections;
+mod multis;
+mod on_each;
+mod order;
+mod sessions;
+mod starts;
+mod words;

@@ -1,0 +1,25 @@
+//! The same for ensembles of each kind.
+
+use compat_tests::arm::Arm::{self, Java, Quoll};
+use compat_tests::build_folder::lock;
+use compat_tests::ensemble::proxy::Id;
+use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
+use compat_tests::raw::Client;
+
+/// Three voters, of which the last leads at first: all of one kind, and each kind leading followers of both.
+pub const KINDS: [[Arm; 3]; 4] = [[Java; 3], [Quoll; 3], [Java, Quoll, Java], [Quoll, Java, Quoll]];
+
+/// Runs `rule` on a started ensemble of each kind.
+pub fn on_each(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, mut rule: impl FnMut(&mut Ensemble)) {
+    let _alone = lock("ensemble-tests");
+    for kinds in KINDS {
+        println!("voters: {kinds:?}");
+        rule(&mut with(Ensemble::of(&kinds)).start());
+    }
+}
+
+/// A client of a member that serves, with a session that outlasts the test.
+#[track_caller]
+pub fn client(ensemble: &Ensemble, member: Id) -> Client {
+    Client::connect(ensemble.member(member).addr(), 30_000).expect("the member serves")
+}
