@@ -117,6 +117,8 @@ pub struct EnsembleConfig {
     pub leader_serves: bool,
     /// `tcpKeepAlive`.
     pub tcp_keep_alive: bool,
+    /// `testingonly.initialZxid`: the counter of zxids with which an epoch begins.
+    pub first_counter: u32,
     /// `forceSnapshotSync`.
     pub force_snapshot: bool,
     /// The key by which connections between servers are to be encrypted or authenticated, if any. Quoll can do neither

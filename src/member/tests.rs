@@ -86,6 +86,7 @@ fn pipeline_config(server: ServerId, reconfig_enabled: bool) -> PipelineConfig {
         txn_format: TxnFormat::default(),
         local_sessions: LocalSessions::default(),
         seed: 0,
+        first_counter: 0,
         eager_acl_check: false,
         throttled_op_wait_ms: 0,
     }

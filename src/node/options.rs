@@ -139,6 +139,7 @@ pub(super) fn pipeline(config: &ServerConfig, ensemble: Option<&EnsembleConfig>)
             _ => LocalSessions::Off,
         },
         seed: rand::random(),
+        first_counter: ensemble.map_or(0, |e| e.first_counter),
         eager_acl_check: config.auth.eager_acl_check,
         throttled_op_wait_ms: i64::from(config.request.throttled_op_wait_time_ms),
     }

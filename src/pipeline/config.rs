@@ -24,6 +24,9 @@ pub struct PipelineConfig {
     pub local_sessions: LocalSessions,
     /// What the numbers of such sessions follow from: it has to differ from start to start.
     pub seed: u64,
+    /// `testingonly.initialZxid`: the counter of zxids with which each epoch of this leader begins. 0, except to see an
+    /// epoch end.
+    pub first_counter: u32,
     /// `enableEagerACLCheck`: members of an ensemble refuse what their own tree does not allow their clients to write.
     pub eager_acl_check: bool,
     /// `throttled_op_wait_time`, ms: what waited longer for its turn is not executed; 0 is off.

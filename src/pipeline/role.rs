@@ -132,7 +132,7 @@ impl Pipeline {
     pub fn lead(&mut self, quorums: Vec<Quorum>, epoch: Epoch, now: Now) {
         assert!(self.in_flight.is_empty(), "a role begins when the one before is over");
         let alone = quorums.iter().all(|q| q.contains([self.config.server]));
-        let start = Zxid::new(epoch, guard::first_counter());
+        let start = Zxid::new(epoch, self.config.first_counter);
         self.sessions = tracker(self.config.tick_ms, &self.sessions.confirmed(), Some(now));
         self.outstanding = Outstanding::new(self.config.ops.owner_rules);
         self.reaper = Reaper::new(self.config.reaper, now);

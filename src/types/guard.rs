@@ -53,15 +53,8 @@ pub fn holds(_guard: Guard) -> bool {
     true
 }
 
-/// The counter with which an epoch begins.
-#[cfg(not(test))]
-#[inline(always)]
-pub fn first_counter() -> u32 {
-    0
-}
-
 #[cfg(test)]
-pub use removable::{beginning_at, first_counter, holds, without};
+pub use removable::{holds, without};
 
 #[cfg(test)]
 mod removable {
@@ -70,7 +63,6 @@ mod removable {
 
     thread_local! {
         static REMOVED: Cell<Option<Guard>> = const { Cell::new(None) };
-        static FIRST_COUNTER: Cell<u32> = const { Cell::new(0) };
     }
 
     /// Whether the guard is in place on this thread.
@@ -83,19 +75,6 @@ mod removable {
         REMOVED.set(Some(guard));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
         REMOVED.set(None);
-        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    /// The counter with which an epoch begins on this thread.
-    pub fn first_counter() -> u32 {
-        FIRST_COUNTER.get()
-    }
-
-    /// Does something on this thread with epochs that begin with this counter.
-    pub fn beginning_at<T>(counter: u32, act: impl FnOnce() -> T) -> T {
-        FIRST_COUNTER.set(counter);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-        FIRST_COUNTER.set(0);
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }

@@ -72,6 +72,7 @@ impl Seat {
             txn_format: TxnFormat::default(),
             local_sessions: LocalSessions::default(),
             seed: 0,
+            first_counter: 0,
             eager_acl_check: false,
             throttled_op_wait_ms: 0,
         };

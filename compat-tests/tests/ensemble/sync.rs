@@ -19,8 +19,7 @@ fn a_learner_that_missed_little_gets_the_difference_and_one_that_missed_much_a_s
     let _run =
         Run::new("a_learner_that_missed_little_gets_the_difference_and_one_that_missed_much_a_snapshot");
     for (leader, learner) in PAIRS {
-        // -1: log files are not used.
-        learner_comes_back(leader, learner, "-1", &[(50, SyncKind::Diff), (800, SyncKind::Snap)]);
+        learner_comes_back(leader, learner, &[FROM_MEMORY], &[(50, SyncKind::Diff), (800, SyncKind::Snap)]);
     }
 }
 
@@ -28,19 +27,31 @@ fn a_learner_that_missed_little_gets_the_difference_and_one_that_missed_much_a_s
 fn a_learner_that_missed_much_gets_the_difference_from_files_when_that_is_allowed() {
     let _run = Run::new("a_learner_that_missed_much_gets_the_difference_from_files_when_that_is_allowed");
     for (leader, learner) in [(Quoll, Java), (Quoll, Quoll)] {
-        // 0: however large the files are.
-        learner_comes_back(leader, learner, "0", &[(800, SyncKind::Diff)]);
+        learner_comes_back(leader, learner, &[FROM_FILES], &[(800, SyncKind::Diff)]);
     }
 }
 
+#[test]
+fn a_learner_gets_a_snapshot_whatever_it_missed_when_that_is_asked_for() {
+    let _run = Run::new("a_learner_gets_a_snapshot_whatever_it_missed_when_that_is_asked_for");
+    for (leader, learner) in PAIRS {
+        let properties = [FROM_MEMORY, ("zookeeper.forceSnapshotSync", "true")];
+        learner_comes_back(leader, learner, &properties, &[(50, SyncKind::Snap)]);
+    }
+}
+
+/// Log files are not used.
+const FROM_MEMORY: (&str, &str) = ("zookeeper.snapshotSizeFactor", "-1");
+/// They are, however large they are.
+const FROM_FILES: (&str, &str) = ("zookeeper.snapshotSizeFactor", "0");
+
 /// A follower of one kind is away for some writes and comes back to a leader of another, several times.
-fn learner_comes_back(leader: Arm, learner: Arm, size_factor: &str, absences: &[(u32, SyncKind)]) {
-    let mut ensemble = Ensemble::of(&[learner, leader, leader])
-        .proxied()
-        // This many are kept in memory; upstream takes no fewer.
-        .property("zookeeper.commitLogCount", 500)
-        .property("zookeeper.snapshotSizeFactor", size_factor)
-        .start();
+fn learner_comes_back(leader: Arm, learner: Arm, properties: &[(&str, &str)], absences: &[(u32, SyncKind)]) {
+    // This many are kept in memory; upstream takes no fewer.
+    let builder =
+        Ensemble::of(&[learner, leader, leader]).proxied().property("zookeeper.commitLogCount", 500);
+    let builder = properties.iter().fold(builder, |builder, (key, value)| builder.property(key, value));
+    let mut ensemble = builder.start();
     let leads = ensemble.wait_for_leader();
     assert_eq!(leads, 3);
     let addr = ensemble.member(leads).addr();

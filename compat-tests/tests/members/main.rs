@@ -4,9 +4,12 @@
 
 mod acls;
 mod elections;
+mod listening;
 mod multis;
 mod on_each;
 mod order;
+mod rollover;
 mod sessions;
 mod starts;
 mod words;
+mod zkcli;

@@ -171,6 +171,7 @@ impl Values {
             observer_master_bytes_max: self.count("observerMaster.sizeLimit"),
             leader_serves: self.flag("leaderServes"),
             tcp_keep_alive: self.flag("tcpKeepAlive"),
+            first_counter: self.count("testingonly.initialZxid"),
             force_snapshot: self.flag("forceSnapshotSync"),
             protection: self.protection(),
             origin,

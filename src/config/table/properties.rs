@@ -281,6 +281,8 @@ pub(super) static SECTIONS: &[Section] = &[
                 "transactions a follower keeps for its observers"
             "tcpKeepAlive" Both Lenient, "false", Ensemble;
                 "TCP keep-alive on election connections"
+            "testingonly.initialZxid" Both Number(0, 0xffff_fffe, Plain), "0", Ensemble;
+                "counter of transactions with which each epoch begins; for tests"
             "forceSnapshotSync" Both Lenient, "false", Ensemble;
                 "bring learners up to date by snapshots only; for tests"
             "messageTracker.BufferSize" Both int(Plain), "10", Ignored;

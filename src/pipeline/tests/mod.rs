@@ -58,6 +58,7 @@ fn config(server: ServerId) -> PipelineConfig {
         txn_format: TxnFormat::default(),
         local_sessions: LocalSessions::Off,
         seed: 0,
+        first_counter: 0,
         eager_acl_check: false,
         throttled_op_wait_ms: 0,
     }

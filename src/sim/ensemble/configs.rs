@@ -233,6 +233,7 @@ impl World {
                 LocalSessions::Off
             },
             seed: self.seed_of(n),
+            first_counter: self.settings.first_counter,
             eager_acl_check: false,
             throttled_op_wait_ms: 0,
         };

@@ -20,6 +20,8 @@ pub struct Settings {
     pub groups: bool,
     /// Every fourth of these voters weighs nothing.
     pub weightless: bool,
+    /// With which counter epochs begin.
+    pub first_counter: u32,
     /// Servers that are no members at first.
     pub spares: usize,
     /// Clients change the members again and again.
@@ -99,6 +101,7 @@ impl Settings {
             observers: 0,
             groups: false,
             weightless: false,
+            first_counter: 0,
             spares: 0,
             reconfig: false,
             local_sessions: false,

@@ -57,6 +57,7 @@ impl Server {
             txn_format: TxnFormat::default(),
             local_sessions: LocalSessions::default(),
             seed,
+            first_counter: 0,
             eager_acl_check: false,
             throttled_op_wait_ms: 0,
         };
