@@ -74,6 +74,12 @@ fn page() -> String {
     );
     section(
         &mut page,
+        "Gauges of a member of an ensemble",
+        "Beside `peer_state`, and `observer_master_id` of an observer: the number of the member that it gets transactions from.",
+        gauges::MEMBER_GAUGES.iter().map(|gauge| (gauge.name.to_owned(), gauge.state, gauge.meaning)),
+    );
+    section(
+        &mut page,
         "Gauges of a leader",
         "Others do not print them.",
         gauges::LEADER_GAUGES.iter().map(|gauge| (gauge.name.to_owned(), gauge.state, gauge.meaning)),

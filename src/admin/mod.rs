@@ -23,5 +23,5 @@ pub mod words;
 
 pub use view::{
     ConnectionView, EnsembleView, ExpiryBucket, LatencyStats, LearnersView, Mode, QuotaView, ServerView,
-    SessionsView, SettingsView, SizeStats, WatchesSummary, last_op,
+    SessionsView, SettingsView, SizeStats, StandingView, WatchesSummary, last_op,
 };

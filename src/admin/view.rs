@@ -58,6 +58,8 @@ pub struct ServerView {
     pub quotas: Vec<QuotaView>,
     /// The leader's learners; `None` for everybody else.
     pub learners: Option<LearnersView>,
+    /// How a member stands in its ensemble; `None` for a server that is alone.
+    pub standing: Option<StandingView>,
     /// Settings that `conf` shows.
     pub settings: SettingsView,
     /// [`super::words::Part::Sizes`]: bytes of the snapshots.
@@ -189,6 +191,17 @@ pub struct LearnersView {
     pub synced_observers: u64,
     /// Being brought up to date.
     pub pending: u64,
+}
+
+/// How a member stands in its ensemble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StandingView {
+    /// Members with a vote.
+    pub voters: u64,
+    /// Milliseconds since it leads; `None` when it does not.
+    pub leads_for_ms: Option<u64>,
+    /// Number of the member that tells it what is committed; `None` for a leader.
+    pub master: Option<i64>,
 }
 
 /// What `conf` shows of an ensemble.

@@ -267,6 +267,17 @@ pub enum Part {
     },
 }
 
+/// How a member stands in its ensemble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How many have a vote in the active configuration.
+    pub voters: usize,
+    /// Since when it leads, monotonic ms; `None` when it does not.
+    pub leads_since_ms: Option<i64>,
+    /// Who tells it what is committed: the leader, or a follower that serves observers. `None` for a leader.
+    pub master: Option<ServerId>,
+}
+
 impl Part {
     /// Whether it follows or observes and serves.
     pub fn learns(self) -> bool {

@@ -24,7 +24,7 @@ mod reconfig;
 mod tests;
 
 pub use config::{MemberConfig, RoleOptions};
-pub use io::{Input, LearnerPort, Output, Part, take_before_log};
+pub use io::{Input, LearnerPort, Output, Part, Standing, take_before_log};
 
 use crate::{
     pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},
@@ -70,6 +70,8 @@ struct Ensemble {
     election: Election,
     state: State,
     part: Part,
+    /// Since when it is that, monotonic ms.
+    part_since_ms: i64,
     history: History,
     accepted: Epoch,
     current: Epoch,
@@ -163,6 +165,7 @@ impl Member {
             election,
             state: State::Retiring,
             part: Part::Looking,
+            part_since_ms: now.mono_ms,
             history,
             accepted: accepted.unwrap_or(last.epoch()).max(current),
             current,
@@ -296,6 +299,20 @@ impl Member {
             Some(State::Leading(leader)) => Some(leader),
             _ => None,
         }
+    }
+
+    /// How it stands in its ensemble. `None` for a server that is alone.
+    pub fn standing(&self) -> Option<Standing> {
+        let me = self.ensemble.as_ref()?;
+        let leads = matches!(me.part, Part::Leading | Part::LeadingOnly);
+        Some(Standing {
+            voters: me.config.members.voters().count(),
+            leads_since_ms: leads.then_some(me.part_since_ms),
+            master: match &me.state {
+                State::Learning { target: (master, _), .. } => Some(*master),
+                _ => None,
+            },
+        })
     }
 
     /// Its epochs: accepted and current. `None` for a server that is alone.
@@ -662,7 +679,7 @@ impl Turn<'_> {
             if matches!(part, Part::Observing { .. }) {
                 self.me.masterless_since_ms = None;
             }
-            self.me.part = part;
+            (self.me.part, self.me.part_since_ms) = (part, self.now.mono_ms);
             self.out.push(Output::Part(part));
         }
     }

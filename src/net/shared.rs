@@ -11,9 +11,9 @@ use crate::{
     admin::{metrics::Metrics, words::Whitelist},
     auth::AuthConfig,
     config::{RequestThrottleConfig, ServerConfig},
-    member::{self, Part},
+    member::{self, Part, Standing},
     ops::OpsConfig,
-    pipeline::{Input, PipelineCounts},
+    pipeline::{Input, PipelineCounts, ProposalSizes},
     tree::Tree,
     types::{SessionId, Zxid},
     watch::WatchManager,
@@ -98,6 +98,8 @@ pub enum ToCore {
     SnapshotFree,
     /// Somebody wants to see the sessions.
     Report(oneshot::Sender<CoreReport>),
+    /// What is shown since the last reset is counted anew.
+    ResetStats,
     /// Nothing more will come from clients: finish what there is.
     Stop,
 }
@@ -119,6 +121,10 @@ pub struct CoreReport {
     pub learned: Option<Vec<(SessionId, i32)>>,
     /// Learners of a leader: with a vote, without, and how many of either are in step.
     pub learners: Option<LearnerCounts>,
+    /// How a member of an ensemble stands.
+    pub standing: Option<Standing>,
+    /// What a leader has proposed.
+    pub proposal_sizes: ProposalSizes,
 }
 
 /// A leader's learners.

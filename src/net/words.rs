@@ -9,7 +9,7 @@ use super::{
 use crate::{
     admin::{
         ConnectionView, ExpiryBucket, LatencyStats, LearnersView, Mode, QuotaView, ServerView, SessionsView,
-        SettingsView, SizeStats, WatchesSummary,
+        SettingsView, SizeStats, StandingView, WatchesSummary,
         words::{self, Effect, Part as ViewPart, Whitelist, gtmk::TraceMask},
     },
     member::Part,
@@ -51,6 +51,7 @@ pub(super) async fn answer(
         Effect::SetTraceMask(mask) => shared.trace_mask.store(mask, Ordering::Relaxed),
         Effect::ResetServer => {
             shared.metrics.reset();
+            shared.core.put(ToCore::ResetStats);
             tell_workers(shared, || Command::Reset { connections: false, server: true });
         }
         Effect::ResetConnections => {
@@ -127,10 +128,12 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         avg_ms: latency.total_ms as f64 / latency.count.max(1) as f64,
         max_ms: latency.max_ms as u64,
     };
-    view.response_sizes = match stats.sizes.seen {
+    let sizes = |seen: Option<(u32, u32, u32)>| match seen {
         Some((last, min, max)) => SizeStats { last: Some(last), min: Some(min), max: Some(max) },
         None => SizeStats::default(),
     };
+    view.response_sizes = sizes(stats.sizes.seen);
+    view.proposal_sizes = sizes(core.proposal_sizes.seen);
     view.packets_received = stats.received;
     view.packets_sent = stats.sent;
     view.connections_alive = u64::from(shared.door.total());
@@ -144,6 +147,13 @@ async fn view(shared: &Shared, word: words::Command, asking: ConnId) -> ServerVi
         synced_non_voting: learners.synced_non_voting,
         synced_observers: learners.synced_observers,
         pending: learners.pending,
+    });
+    view.standing = core.standing.map(|standing| StandingView {
+        voters: standing.voters as u64,
+        leads_for_ms: standing
+            .leads_since_ms
+            .map(|since_ms| (shared.clock.mono_ms() - since_ms).max(0) as u64),
+        master: standing.master.map(|server| server.0),
     });
     view.connection_drop_probability = shared.bucket.lock().drop_probability();
     view.auth_failures = shared.auth_failures.load(Ordering::Relaxed);

@@ -178,6 +178,7 @@ impl Core {
                     }
                     ToCore::SnapshotDue => self.snapshot_due = true,
                     ToCore::SnapshotFree => {}
+                    ToCore::ResetStats => self.member.pipeline_mut().forget_proposal_sizes(),
                     ToCore::Report(to) => {
                         // Whoever asked may have gone.
                         let _ = to.send(self.report());
@@ -299,6 +300,8 @@ impl Core {
             learned: (part.learns() || part == Part::ReadOnly)
                 .then(|| self.member.pipeline().global_sessions()),
             learners: self.member.leader().map(super::ensemble::learner_counts),
+            standing: self.member.standing(),
+            proposal_sizes: self.member.pipeline().proposal_sizes().unwrap_or_default(),
         }
     }
 }

@@ -377,7 +377,10 @@ impl Pipeline {
         let digest = prepared.digest.map(|value| (DIGEST_VERSION, value));
         let txn = Txn { session, cxid, zxid, time_ms: now.wall_ms, body: prepared.body, digest };
         let format = self.config.txn_format;
-        self.log.push(zxid, |out| txn.write(format, out));
+        let size = self.log.push(zxid, |out| txn.write(format, out));
+        if let Some(learners) = &mut leading.learners {
+            learners.sizes.add(size);
+        }
         if let TxnBody::One(SubTxn::Reconfig { data, .. }) = &txn.body {
             leading.reconfigure(self.config.server, data.as_deref());
         }

@@ -52,14 +52,16 @@ pub(super) struct LogBuffer {
 }
 
 impl LogBuffer {
-    /// Adds an entry that `write` appends: at least a txn's header.
-    pub(super) fn push(&mut self, zxid: Zxid, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds an entry that `write` appends, at least a txn's header; its size in bytes.
+    pub(super) fn push(&mut self, zxid: Zxid, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         if self.ends.is_empty() {
             self.first = zxid;
         }
         self.last = zxid;
+        let start = self.bytes.len();
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
+        self.bytes.len() - start
     }
 
     /// What was added since the last call.

@@ -53,13 +53,57 @@ pub(super) struct Learners {
     /// The last round that was begun; it is under way while it is larger than `round_passed`.
     round_begun: u64,
     round_passed: u64,
+    /// Of what was proposed to them.
+    pub(super) sizes: ProposalSizes,
     out: Vec<ToLearner>,
+}
+
+/// Sizes of a leader's proposals in bytes, without the packets around them.
+///
+/// Upstream counterpart: `Leader.getProposalStats`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProposalSizes {
+    /// Last, smallest, largest; `None` before the first.
+    pub seen: Option<(u32, u32, u32)>,
+}
+
+impl ProposalSizes {
+    pub(super) fn add(&mut self, bytes: usize) {
+        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let (_, min, max) = self.seen.unwrap_or((size, size, size));
+        self.seen = Some((size, min.min(size), max.max(size)));
+    }
+}
+
+impl Pipeline {
+    /// Those of this leadership, or since [`Self::forget_proposal_sizes`]. `None` when it does not lead others.
+    pub fn proposal_sizes(&self) -> Option<ProposalSizes> {
+        match &self.role {
+            Role::Leading(Leading { learners: Some(learners), .. }) => Some(learners.sizes),
+            _ => None,
+        }
+    }
+
+    /// They are counted anew.
+    pub fn forget_proposal_sizes(&mut self) {
+        if let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role {
+            learners.sizes = ProposalSizes::default();
+        }
+    }
 }
 
 impl Learners {
     /// They have everything up to `start`.
     pub(super) fn new(alone: bool, start: Zxid) -> Self {
-        Self { alone, told: start, syncs: VecDeque::new(), round_begun: 0, round_passed: 0, out: Vec::new() }
+        Self {
+            alone,
+            told: start,
+            syncs: VecDeque::new(),
+            round_begun: 0,
+            round_passed: 0,
+            sizes: ProposalSizes::default(),
+            out: Vec::new(),
+        }
     }
 
     pub(super) fn take_out(&mut self) -> Vec<ToLearner> {

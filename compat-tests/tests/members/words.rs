@@ -1,8 +1,14 @@
 //! Four-letter words of members that do not serve.
 
-use compat_tests::arm::compare_arms;
+use std::collections::BTreeSet;
+
+use compat_tests::arm::{Arm, compare_arms};
 use compat_tests::build_folder::lock;
 use compat_tests::ensemble::Ensemble;
+use compat_tests::ensemble::proxy::Id;
+use compat_tests::raw::Acl;
+
+use crate::on_each::{client, on_each};
 
 #[test]
 fn a_member_without_a_leader_says_that_it_does_not_serve() {
@@ -17,4 +23,69 @@ fn a_member_without_a_leader_says_that_it_does_not_serve() {
         ];
         words.map(|word| format!("{word}: {}\n", e.member(1).word(word).unwrap().trim())).concat()
     });
+}
+
+/// The names of what `mntr` and `conf` say, and the lines of `srvr`, at a leader, a follower and an observer.
+#[test]
+fn members_that_serve_say_the_same_things_of_themselves() {
+    let _alone = lock("ensemble-tests");
+    compare_arms("members-words", |arm| {
+        let e = Ensemble::of(&[arm; 3]).observer(arm).start();
+        let mut seen = String::new();
+        for (what, id) in [("leader", 3), ("follower", 1), ("observer", 4)] {
+            // Something of each kind has happened everywhere.
+            let mut zk = client(&e, id);
+            zk.create(&format!("/n-{id}"), None, &Acl::open(), 0, 0).unwrap().unwrap();
+            zk.sync("/").unwrap().unwrap();
+            zk.get_data("/", true).unwrap().unwrap();
+            for (word, separator) in [("mntr", '\t'), ("conf", '='), ("srvr", ':')] {
+                let text = e.member(id).word(word).unwrap();
+                let names = text.lines().map(|line| line.split(separator).next().unwrap_or(line).trim());
+                let names: BTreeSet<_> = names.filter(|name| !is_java_or_missing(name)).collect();
+                seen += &format!("{what} {word}: {names:#?}\n");
+            }
+        }
+        seen
+    });
+}
+
+/// What only a Java program has, and what is not counted by namespace or learner yet.
+fn is_java_or_missing(name: &str) -> bool {
+    let missing = [
+        "write_per_namespace",
+        "read_per_namespace",
+        "learner_handler_qp_size",
+        "learner_handler_qp_time_ms",
+    ];
+    ["zk_jvm_", "zk_process_"].iter().any(|start| name.starts_with(start))
+        || missing.iter().any(|end| name.ends_with(end))
+}
+
+/// What is said of the ensemble and of its proposals.
+#[test]
+fn members_say_how_they_stand_in_their_ensemble() {
+    on_each(
+        |builder| builder.observer(Arm::Quoll),
+        |e| {
+            client(e, 1).create("/small", None, &Acl::open(), 0, 0).unwrap().unwrap();
+            client(e, 1).create("/large", Some(&[7; 5000]), &Acl::open(), 0, 0).unwrap().unwrap();
+            client(e, 4).sync("/").unwrap().unwrap();
+            let says = |id: Id, key: &str| e.member(id).metric(key);
+            let number = |key: &str| says(3, key).unwrap().parse::<f64>().unwrap();
+            for (id, state) in [(1, "following"), (3, "leading"), (4, "observing")] {
+                assert_eq!(says(id, "peer_state"), Some(format!("{state} - broadcast")));
+                assert!(says(id, "quorum_size").is_some_and(|n| n.trim_end_matches(".0") == "3"));
+            }
+            assert_eq!(says(4, "observer_master_id"), Some("3".to_owned()));
+            assert_eq!(says(3, "observer_master_id"), None);
+            assert!(number("leader_uptime") > 0.0 && says(1, "leader_uptime").is_none());
+            let sizes = ["min", "max", "last"].map(|which| number(&format!("{which}_proposal_size")));
+            let [min, max, last] = sizes;
+            assert!((40.0..100.0).contains(&min) && (5000.0..5200.0).contains(&max), "{sizes:?}");
+            let srvr = e.member(3).word("srvr").unwrap();
+            assert!(srvr.contains(&format!("Proposal sizes last/min/max: {last}/{min}/{max}")), "{srvr}");
+            e.member(3).word("srst").unwrap();
+            assert!(e.member(3).word("srvr").unwrap().contains("Proposal sizes last/min/max: -1/-1/-1"));
+        },
+    );
 }

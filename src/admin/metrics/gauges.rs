@@ -86,8 +86,30 @@ fn learners(view: &ServerView, read: fn(&LearnersView) -> u64) -> Option<Number>
     view.learners.as_ref().and_then(|learners| whole(read(learners)))
 }
 
+/// Gauges of a member of an ensemble.
+pub static MEMBER_GAUGES: &[Gauge] = &[gauge("quorum_size", "members with a vote", |view| {
+    view.standing.as_ref().and_then(|standing| whole(standing.voters))
+})];
+
+/// A gauge that only a leader has.
+fn if_leader(view: &ServerView, value: Option<Number>) -> Option<Number> {
+    view.learners.as_ref().and(value)
+}
+
 /// Gauges of a leader, left out by everybody else.
 pub static LEADER_GAUGES: &[Gauge] = &[
+    gauge("leader_uptime", "milliseconds since it began to lead", |view| {
+        view.standing.and_then(|standing| whole(standing.leads_for_ms?))
+    }),
+    gauge("last_proposal_size", "bytes of the last proposal; -1 before the first", |view| {
+        if_leader(view, size(view.proposal_sizes.last))
+    }),
+    gauge("max_proposal_size", "bytes of the largest proposal", |view| {
+        if_leader(view, size(view.proposal_sizes.max))
+    }),
+    gauge("min_proposal_size", "bytes of the smallest proposal", |view| {
+        if_leader(view, size(view.proposal_sizes.min))
+    }),
     gauge("learners", "learners that are connected", |view| learners(view, |l| l.connected)),
     gauge("synced_followers", "followers in step that vote", |view| learners(view, |l| l.synced_followers)),
     gauge("synced_non_voting_followers", "followers in step that do not vote", |view| {
@@ -125,7 +147,7 @@ pub static GAUGE_SETS: &[GaugeSet] = &[
 
 /// Every gauge with its full name.
 pub fn each(view: &ServerView, mut sink: impl FnMut(&str, Number)) {
-    for gauge in GAUGES.iter().chain(LEADER_GAUGES) {
+    for gauge in GAUGES.iter().chain(MEMBER_GAUGES).chain(LEADER_GAUGES) {
         if let Some(value) = (gauge.read)(view) {
             sink(gauge.name, value);
         }
