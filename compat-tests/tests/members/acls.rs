@@ -4,43 +4,40 @@ use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::proxy::Id;
 use compat_tests::raw::{Acl, Client, code};
 
-use crate::on_each::{client, on_each};
+use crate::on_each::{KINDS, client, observed, on, on_each};
 
 #[test]
 fn a_learner_forwards_who_the_client_is() {
-    on_each(
-        |builder| builder,
-        |e| {
-            for id in e.ids() {
-                let path = format!("/of-ann-{id}");
-                let mut ann = client(e, id);
-                ann.add_auth("digest", b"ann:secret").unwrap().unwrap();
-                // Who has been authenticated may do everything: the leader writes down who that is.
-                let auth = [Acl::new(31, "auth", "")];
-                ann.create(&path, Some(b"1"), &auth, 0, 0).unwrap().unwrap();
-                for other in e.ids() {
-                    let mut zk = client(e, other);
-                    zk.sync("/").unwrap().unwrap();
-                    assert_eq!(zk.set_data(&path, Some(b"2"), -1).unwrap(), Err(code::NO_AUTH));
-                    zk.add_auth("digest", b"bob:secret").unwrap().unwrap();
-                    assert_eq!(zk.set_data(&path, Some(b"2"), -1).unwrap(), Err(code::NO_AUTH));
-                    zk.add_auth("digest", b"ann:secret").unwrap().unwrap();
-                    zk.set_data(&path, Some(b"3"), -1).unwrap().unwrap();
-                    let (acls, _) = zk.get_acl(&path).unwrap().unwrap();
-                    assert!(
-                        matches!(&acls[..], [acl] if acl.scheme == "digest" && acl.id.starts_with("ann:"))
-                    );
-                }
+    on_each(observed, |e| {
+        for id in e.ids() {
+            let path = format!("/of-ann-{id}");
+            let mut ann = client(e, id);
+            ann.add_auth("digest", b"ann:secret").unwrap().unwrap();
+            // Who has been authenticated may do everything: the leader writes down who that is.
+            let auth = [Acl::new(31, "auth", "")];
+            ann.create(&path, Some(b"1"), &auth, 0, 0).unwrap().unwrap();
+            for other in e.ids() {
+                let mut zk = client(e, other);
+                zk.sync("/").unwrap().unwrap();
+                assert_eq!(zk.set_data(&path, Some(b"2"), -1).unwrap(), Err(code::NO_AUTH));
+                zk.add_auth("digest", b"bob:secret").unwrap().unwrap();
+                assert_eq!(zk.set_data(&path, Some(b"2"), -1).unwrap(), Err(code::NO_AUTH));
+                zk.add_auth("digest", b"ann:secret").unwrap().unwrap();
+                zk.set_data(&path, Some(b"3"), -1).unwrap().unwrap();
+                let (acls, _) = zk.get_acl(&path).unwrap().unwrap();
+                assert!(matches!(&acls[..], [acl] if acl.scheme == "digest" && acl.id.starts_with("ann:")));
             }
-        },
-    );
+        }
+    });
 }
 
 #[test]
 fn with_eager_checks_a_member_refuses_what_it_would_otherwise_have_the_leader_refuse() {
-    for (eager, refusals_are_txns) in [("true", false), ("false", true)] {
-        on_each(
-            |builder| builder.property("zookeeper.enableEagerACLCheck", eager),
+    // Without them it is the same for all kinds, as it always was: one of each is enough.
+    for (eager, refusals_are_txns, kinds) in [("true", false, &KINDS[..]), ("false", true, &KINDS[..2])] {
+        on(
+            kinds,
+            |builder| observed(builder).property("zookeeper.enableEagerACLCheck", eager),
             |e| {
                 let mut ann = client(e, 1);
                 ann.add_auth("digest", b"ann:secret").unwrap().unwrap();

@@ -4,10 +4,12 @@
 
 mod acls;
 mod elections;
+mod large;
 mod listening;
 mod multis;
 mod on_each;
 mod order;
+mod reaping;
 mod rollover;
 mod sessions;
 mod starts;

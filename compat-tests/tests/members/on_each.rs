@@ -10,12 +10,26 @@ use compat_tests::raw::Client;
 pub const KINDS: [[Arm; 3]; 4] = [[Java; 3], [Quoll; 3], [Java, Quoll, Java], [Quoll, Java, Quoll]];
 
 /// Runs `rule` on a started ensemble of each kind.
-pub fn on_each(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, mut rule: impl FnMut(&mut Ensemble)) {
+pub fn on_each(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, rule: impl FnMut(&mut Ensemble)) {
+    on(&KINDS, with, rule);
+}
+
+/// Runs `rule` on a started ensemble of each of these kinds.
+pub fn on(
+    kinds: &[[Arm; 3]],
+    with: impl Fn(EnsembleBuilder) -> EnsembleBuilder,
+    mut rule: impl FnMut(&mut Ensemble),
+) {
     let _alone = lock("ensemble-tests");
-    for kinds in KINDS {
+    for kinds in kinds {
         println!("voters: {kinds:?}");
-        rule(&mut with(Ensemble::of(&kinds)).start());
+        rule(&mut with(Ensemble::of(kinds)).start());
     }
+}
+
+/// With observers of both kinds, members 4 and 5.
+pub fn observed(builder: EnsembleBuilder) -> EnsembleBuilder {
+    builder.observer(Java).observer(Quoll)
 }
 
 /// A client of a member that serves, with a session that outlasts the test.
