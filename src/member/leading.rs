@@ -98,7 +98,7 @@ impl Turn<'_> {
                     self.pipeline.set_membership(membership);
                 }
                 self.me.untrusted = false;
-                self.me.config_node_due = true;
+                self.me.config_node_due = Some(self.now.wall_ms);
                 self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
                 if self.me.config.roles.leads_without_clients {
                     self.pipeline.turn_clients_away();

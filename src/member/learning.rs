@@ -124,7 +124,7 @@ impl Turn<'_> {
                 }
                 self.pipeline.serve(self.now);
                 self.me.untrusted = false;
-                self.me.config_node_due = true;
+                self.me.config_node_due = Some(self.now.wall_ms);
                 self.elect(election::Input::Established { epoch: i64::from(epoch.0) });
                 let role = self.me.config.role();
                 if role == Role::Participant && self.me.config.roles.observer_masters {
@@ -208,6 +208,6 @@ impl Turn<'_> {
         self.pipeline.replace_state(last, sessions, self.now);
         self.me.history.reset(last);
         self.me.durable = last;
-        self.me.config_node_due = true;
+        self.me.config_node_due = Some(self.now.wall_ms);
     }
 }

@@ -104,8 +104,8 @@ struct Ensemble {
     /// Who leads when this role is over.
     appointed: Option<ServerId>,
     next_tick_ms: i64,
-    /// The data of the configuration znode has to be set anew.
-    config_node_due: bool,
+    /// The data of the configuration znode has to be set anew, at this time of the wall clock, ms.
+    config_node_due: Option<i64>,
 }
 
 /// Which part of the protocol is running.
@@ -185,7 +185,7 @@ impl Member {
             leaving: None,
             appointed: None,
             next_tick_ms: now.mono_ms,
-            config_node_due: true,
+            config_node_due: Some(now.wall_ms),
             config,
         };
         Self {
@@ -228,9 +228,9 @@ impl Member {
         txns_max: usize,
     ) -> bool {
         if let Some(ensemble) = &mut self.ensemble
-            && std::mem::take(&mut ensemble.config_node_due)
+            && let Some(time_ms) = ensemble.config_node_due.take()
         {
-            ensemble.set_config_node(tree);
+            ensemble.set_config_node(tree, time_ms);
         }
         self.pipeline.apply(tree, watches, deliveries, txns_max);
         self.has_ready()
@@ -249,7 +249,7 @@ impl Member {
     pub fn has_ready(&self) -> bool {
         self.pipeline.has_ready()
             || self.ensemble.as_ref().is_some_and(|e| {
-                e.config_node_due
+                e.config_node_due.is_some()
                     || e.leaving.is_some()
                     || (matches!(e.state, State::Retiring) && e.at_rest(&self.pipeline))
             })
@@ -394,14 +394,14 @@ impl Ensemble {
     }
 
     /// The configuration znode says what the active configuration is: that of a file was never in a txn, and one may
-    /// be adopted without its txn.
-    fn set_config_node(&self, tree: &mut Tree) {
+    /// be adopted without its txn. The time is each member's own, as upstream.
+    fn set_config_node(&self, tree: &mut Tree, time_ms: i64) {
         let text = self.config.members.to_string();
         let there = tree.lookup(CONFIG_PATH).and_then(|node| node.data());
         // A newer one came with its txn, and is to come.
         let newer = there.is_some_and(|data| reconfig::version_of(data) > self.config.members.version);
         if there != Some(text.as_bytes()) && !newer {
-            tree.set_config(text.as_bytes(), reconfig::version(&self.config.members), 0);
+            tree.set_config(text.as_bytes(), reconfig::version(&self.config.members), time_ms);
         }
     }
 }

@@ -7,6 +7,7 @@ mod elections;
 mod large;
 mod listening;
 mod multis;
+mod noise;
 mod on_each;
 mod order;
 mod reaping;

@@ -1,25 +1,32 @@
 //! Random walks: long seeded sequences of requests by two sessions, valid and invalid, with a killed server on
 //! the way; every answer and notification and at last the whole tree are the same on both servers, zxids
-//! included.
+//! included. The same at two followers of ensembles of each kind.
 //!
 //! A walk that differs says its seed and the command that repeats it. More walks than the usual few:
 //! `WALKS=100 cargo test -p compat-tests --test random_walk`.
 
 mod answers;
+mod place;
 mod requests;
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
+use compat_tests::arm::Arm::{self, Java, Quoll};
+use compat_tests::build_folder::lock;
+use compat_tests::diff::readable_difference;
+use compat_tests::ensemble::Ensemble;
 use compat_tests::raw::{Client, Dec, Enc, Event};
-use compat_tests::{Server, Transcript, compare_with};
+use compat_tests::{Transcript, compare_with};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use answers::Sessions;
+use place::Place;
 
 /// Steps of one walk.
 const STEPS: usize = 1500;
+/// Steps of one walk in an ensemble.
+const ENSEMBLE_STEPS: usize = 600;
 /// Walks of a run without `WALKS`.
 const WALKS: u64 = 3;
 /// Session timeout; long, so that no session expires on the way.
@@ -37,18 +44,50 @@ fn random_requests_are_answered_alike_with_quotas_enforced() {
     walks("walk-quotas", true);
 }
 
-fn walks(name: &str, enforce_quotas: bool) {
+/// The reference first; the last member leads.
+const KINDS: [[Arm; 3]; 4] = [[Java; 3], [Quoll; 3], [Java, Quoll, Java], [Quoll, Java, Quoll]];
+
+#[test]
+fn random_requests_to_followers_are_answered_alike() {
+    for seed in seeds("random_requests_to_followers_are_answered_alike", 1) {
+        let _alone = lock("ensemble-tests");
+        let transcripts = KINDS.map(|kinds| {
+            let mut ensemble = Ensemble::of(&kinds)
+                .property("zookeeper.extendedTypesEnabled", true)
+                .property("znode.container.checkIntervalMs", 3_600_000)
+                .start();
+            let mut notes = Walk::new(&mut ensemble, seed, ENSEMBLE_STEPS, false).run();
+            for member in ensemble.members() {
+                for port in [member.client_port, member.peer_ports.quorum, member.peer_ports.election] {
+                    notes = notes.replace(&port.to_string(), "PORT");
+                }
+            }
+            notes
+        });
+        for (kinds, transcript) in KINDS.iter().zip(&transcripts).skip(1) {
+            if let Some(difference) = readable_difference(&transcripts[0], transcript) {
+                panic!("followers of {kinds:?} (+) answer otherwise than those of Java (-):\n{difference}");
+            }
+        }
+    }
+}
+
+/// The seeds of a run, each said before its turn.
+fn seeds(test: &str, default_count: u64) -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let (first, count) = match number("WALK_SEED") {
         Some(seed) => (seed, 1),
-        None => (FIRST_SEED, number("WALKS").unwrap_or(WALKS)),
+        None => (FIRST_SEED, number("WALKS").unwrap_or(default_count)),
     };
-    for seed in first..first + count {
-        // Shown when the test fails.
-        println!(
-            "seed {seed}; again: WALK_SEED={seed} cargo test -p compat-tests --test random_walk {}",
-            test_name(enforce_quotas)
-        );
+    // Shown when the test fails.
+    let say = move |seed: &u64| {
+        println!("seed {seed}; again: WALK_SEED={seed} cargo test -p compat-tests --test random_walk {test}");
+    };
+    (first..first + count).inspect(say)
+}
+
+fn walks(name: &str, enforce_quotas: bool) {
+    for seed in seeds(test_name(enforce_quotas), WALKS) {
         compare_with(
             name,
             |server| {
@@ -58,7 +97,7 @@ fn walks(name: &str, enforce_quotas: bool) {
                     // The reaper works by the clock; it stays out of this.
                     .property("znode.container.checkIntervalMs", 3_600_000)
             },
-            |server| Walk::new(server, seed, enforce_quotas).run(),
+            |server| Walk::new(server, seed, STEPS, enforce_quotas).run(),
         );
     }
 }
@@ -72,7 +111,8 @@ fn test_name(enforce_quotas: bool) -> &'static str {
 }
 
 struct Walk<'a> {
-    server: &'a mut Server,
+    place: &'a mut dyn Place,
+    steps: usize,
     random: StdRng,
     clients: [Client; 2],
     sessions: Sessions,
@@ -83,12 +123,13 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(server: &'a mut Server, seed: u64, enforce_quotas: bool) -> Walk<'a> {
-        let clients = [connect(server), connect(server)];
+    fn new(place: &'a mut dyn Place, seed: u64, steps: usize, enforce_quotas: bool) -> Walk<'a> {
+        let clients = [0, 1].map(|who| connect(place, who));
         let mut sessions = Sessions::default();
         clients.iter().for_each(|client| _ = sessions.made(client.session_id));
         let random = StdRng::seed_from_u64(seed);
-        Walk { server, random, clients, sessions, last_zxid: 2, enforce_quotas, notes: String::new() }
+        let (last_zxid, notes) = (place.first_zxid() + 1, String::new());
+        Walk { place, steps, random, clients, sessions, last_zxid, enforce_quotas, notes }
     }
 
     fn run(mut self) -> Transcript {
@@ -96,8 +137,9 @@ impl<'a> Walk<'a> {
             let xid = self.clients[0].send(request.opcode, &request.body).expect("the server takes requests");
             self.answer(0, 0, &request, xid);
         }
-        for step in 0..STEPS {
+        for step in 0..self.steps {
             let who = usize::from(self.random.random_ratio(1, 3));
+            self.place.catch_up(&mut self.clients[who]);
             match self.random.random_range(0..STEPS) {
                 0..2 => self.restart(),
                 2..9 => self.close(who),
@@ -106,6 +148,7 @@ impl<'a> Walk<'a> {
                 _ => self.single(step, who),
             }
         }
+        self.place.catch_up(&mut self.clients[1]);
         self.tree("/");
         self.notes
     }
@@ -115,9 +158,18 @@ impl<'a> Walk<'a> {
         self.notes.push('\n');
     }
 
+    fn any(&mut self) -> requests::Request {
+        loop {
+            let request = requests::any(&mut self.random, self.last_zxid);
+            if !(self.place.is_ensemble() && request.is_noise_to_write()) {
+                return request;
+            }
+        }
+    }
+
     /// One request and its answer.
     fn single(&mut self, step: usize, who: usize) {
-        let request = requests::any(&mut self.random, self.last_zxid);
+        let request = self.any();
         let xid = self.clients[who].send(request.opcode, &request.body).expect("the server takes requests");
         self.answer(step, who, &request, xid);
         self.notifications();
@@ -126,7 +178,7 @@ impl<'a> Walk<'a> {
     /// Many requests at once, then their answers.
     fn burst(&mut self, step: usize, who: usize) {
         let burst: Vec<_> = (0..self.random.random_range(2..20))
-            .map(|_| requests::any(&mut self.random, self.last_zxid))
+            .map(|_| self.any())
             // Authentication overtakes the requests that are under way, on both servers. A new ACL counts on
             // upstream only when it has been applied, so what is sent at once behind it may go either way.
             .filter(|request| !matches!(request.opcode, 7 | 100))
@@ -172,10 +224,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Every notification that is on its way; a ping's answer comes after them.
+    /// Every notification that is on its way.
     fn notifications(&mut self) {
         for who in 0..2 {
-            self.clients[who].ping().expect("the server answers");
+            self.place.fetch_events(&mut self.clients[who]);
             self.told(who);
         }
     }
@@ -186,21 +238,20 @@ impl<'a> Walk<'a> {
         self.told_of_end(who);
         let text = answers::text(-11, &reply, &self.sessions).expect("an answer is whole");
         self.note(format_args!("{who} closes: {text}"));
-        self.clients[1 - who].ping().expect("the server answers");
+        self.place.fetch_events(&mut self.clients[1 - who]);
         self.told_of_end(1 - who);
-        self.clients[who] = connect(self.server);
+        self.clients[who] = connect(self.place, who);
         let number = self.sessions.made(self.clients[who].session_id);
         self.note(format_args!("{who} is session {number}"));
     }
 
     /// The server is killed; both sessions are taken up again, without their watches and credentials.
     fn restart(&mut self) {
-        self.server.kill();
-        self.server.start_again();
+        self.place.restart();
         self.note(format_args!("restart"));
         for who in 0..2 {
             let old = &self.clients[who];
-            let again = Client::attach(address(self.server), TIMEOUT_MS, old.session_id, &old.passwd, 0)
+            let again = Client::attach(self.place.address(who), TIMEOUT_MS, old.session_id, &old.passwd, 0)
                 .expect("the server answers");
             assert_eq!(again.session_id, old.session_id, "a session outlives the server");
             self.clients[who] = again;
@@ -229,10 +280,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn connect(server: &Server) -> Client {
-    Client::connect(address(server), TIMEOUT_MS).expect("the server can be connected to")
-}
-
-fn address(server: &Server) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], server.port()))
+fn connect(place: &dyn Place, who: usize) -> Client {
+    Client::connect(place.address(who), TIMEOUT_MS).expect("the server can be connected to")
 }

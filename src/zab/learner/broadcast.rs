@@ -13,9 +13,14 @@ impl Learner {
         let observer = self.config.observer;
         match packet {
             Packet::Proposal { zxid, entry } if !observer => {
+                let again = zxid == self.last && zxid > self.base;
                 if self.receive(zxid, entry) {
                     self.pending.push_back(zxid);
                     self.unacked.push_back(zxid);
+                } else if again && self.stage == Stage::Serving {
+                    // It counts for the record what it would have counted for the txn.
+                    self.unacked.push_back(zxid);
+                    self.durable(self.durable);
                 }
             }
             Packet::Commit { zxid } if !observer => self.commit(zxid, None),
@@ -54,8 +59,12 @@ impl Learner {
         if self.last == self.base && zxid <= self.base {
             return false;
         }
-        // Old leaders number the record of a failed request like the txn before it. Greater steps are upstream's to
-        // answer for: its followers take them, too.
+        // The record of a request that a leader could not read has the number of the txn before it. It changes nothing,
+        // and is not committed by itself.
+        if zxid == self.last && zxid > self.base {
+            return false;
+        }
+        // Greater steps are upstream's to answer for: its followers take them, too.
         if zxid < self.last {
             let last = self.last;
             self.lost(format!("the leader sent {zxid} after {last}"));
@@ -79,7 +88,7 @@ impl Learner {
                 self.pending.pop_front();
                 self.committed(zxid, activate);
             }
-            Some(next) if zxid > self.base => {
+            Some(next) if zxid > self.base && zxid != self.committed => {
                 self.diverged(format!("the leader commits {zxid}, and {next} is the next to be committed"));
             }
             _ => {}
@@ -87,6 +96,7 @@ impl Learner {
     }
 
     fn committed(&mut self, zxid: Zxid, activate: Option<ServerId>) {
+        self.committed = zxid;
         self.out.push(LearnerOutput::Commit { zxid });
         self.out.extend(activate.map(|designated| LearnerOutput::Activate { zxid, designated }));
     }

@@ -47,6 +47,8 @@ pub struct Learner {
     stash: VecDeque<Txn>,
     /// What is appended and not committed.
     pending: VecDeque<Zxid>,
+    /// What was committed last.
+    committed: Zxid,
     /// What is appended and has to be acknowledged once it is durable.
     unacked: VecDeque<Zxid>,
     /// The log is on stable storage up to this.
@@ -111,6 +113,7 @@ impl Learner {
             held: VecDeque::new(),
             stash: VecDeque::new(),
             pending: VecDeque::new(),
+            committed: Zxid::ZERO,
             unacked: VecDeque::new(),
             durable: last,
             touched: BTreeMap::new(),
