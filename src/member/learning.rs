@@ -72,9 +72,14 @@ impl Turn<'_> {
     }
 
     pub(super) fn learn_any(&mut self, input: LearnerInput) {
-        let State::Learning { learner, .. } = &mut self.me.state else { return };
+        let State::Learning { learner, leader, .. } = &mut self.me.state else { return };
         let outputs = learner.step(self.now.mono_ms, input);
-        self.me.tree_wanted_in = learner.tree_wanted_in();
+        let wanted_in = learner.tree_wanted_in();
+        if wanted_in.is_some() && wanted_in != self.me.tree_wanted_in {
+            // To the same leader, at once: it may need this member, and the others do not wait for it for long.
+            self.me.appointed = Some(*leader);
+        }
+        self.me.tree_wanted_in = wanted_in;
         for output in outputs {
             self.learn_output(output);
         }

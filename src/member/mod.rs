@@ -592,7 +592,8 @@ impl Turn<'_> {
         let observed = !self.me.config.votes() && self.me.attempts > 0 && self.me.appointed.is_none();
         let max_ms = if observed { self.me.config.roles.election_delay_max_ms } else { 0 };
         let observed_ms = self.me.draw_ms(max_ms);
-        match observed_ms.saturating_add(self.me.back_off_ms()) {
+        let back_off_ms = if self.me.appointed.is_some() { 0 } else { self.me.back_off_ms() };
+        match observed_ms.saturating_add(back_off_ms) {
             0 => self.look(),
             ms => self.me.state = State::Pausing { until_ms: self.now.mono_ms + ms },
         }

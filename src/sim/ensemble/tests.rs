@@ -41,6 +41,16 @@ fn two_runs_of_a_seed_are_the_same() {
     }
 }
 
+/// Seeds that once found something; the tests beside the code that was mended tell what.
+const FOUND: &[u64] = &[10000260, 10002591, 11005728, 11014804, 11092894, 11513674, 11792900, 11847756];
+
+#[test]
+fn what_was_found_does_not_come_back() {
+    for seed in FOUND {
+        check(*seed);
+    }
+}
+
 #[test]
 fn an_ensemble_without_faults_elects_once_and_serves() {
     let outcome =

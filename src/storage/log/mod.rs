@@ -86,6 +86,10 @@ pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<Vec<String
             names.push(entry.name);
         }
     }
+    // Before a new file gets such a name, or the next rename could give an old one the name of a log.
+    if !names.is_empty() {
+        disk.sync_dir(dir).map_err(StorageError::io("force", dir))?;
+    }
     Ok(names)
 }
 

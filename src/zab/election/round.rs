@@ -464,6 +464,10 @@ impl Election {
     /// when every voter has spoken in this round or cannot be reached, and nothing is waited for. Upstream waits
     /// always; which leader is elected makes no difference to what is safe.
     fn consider(&mut self, now_ms: i64) {
+        // Who does not trust its empty database is no quorum, be its vote the only one that there is.
+        if self.own.0 == Zxid(-1) {
+            return;
+        }
         let mine = self.vote();
         let agreeing = self.votes.iter().filter(|(_, v)| v.agrees(&mine)).map(|(id, _)| *id);
         if !self.is_quorum(agreeing.collect()) {

@@ -476,6 +476,20 @@ fn who_hears_of_others_before_it_knows_what_it_has_votes_when_it_does() {
     assert_eq!(mine.vote().proposal.leader, ServerId(3));
 }
 
+/// Found by simulation: a member that had lost its data led, as the configuration that it heard of first was an old one by
+/// which it was the only one that counted.
+#[test]
+fn who_does_not_trust_its_empty_database_is_no_quorum_by_itself() {
+    for (last, leads) in [(Zxid(-1), false), (Zxid::ZERO, true)] {
+        let mut only = between(1, &[1], &[]);
+        let mut outputs = only.step(0, Input::Look { last, peer_epoch: 0 });
+        for now_ms in [200, 1000, 5000] {
+            outputs.extend(only.step(now_ms, Input::Tick));
+        }
+        assert_eq!(outputs.contains(&Output::Decided(Role::Leader)), leads, "{outputs:?}");
+    }
+}
+
 /// Found by simulation: of the voters 1, 4 and 5 only the first weighs anything, and a reconfiguration that makes voters
 /// of 3 and 5 has begun. The fifth may not be elected, but it was for itself, as its id is the highest; and without it
 /// there was no quorum of the new configuration.
