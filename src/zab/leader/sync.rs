@@ -122,7 +122,8 @@ impl Leader {
         if guard::holds(Guard::HistoryFirst) {
             new_leader.write(&mut bytes);
         }
-        if let Some(member) = l.follower() {
+        // Also one that comes as an observer now: it may have followed before, and have acknowledged what it is cut back by.
+        if let Some(member) = l.server {
             self.out.push(LeaderOutput::Joins { member });
         }
         l.stage = Stage::Syncing(snapshot);
