@@ -1,7 +1,7 @@
 //! The Java arm: Apache ZooKeeper from Maven, launched by its stock main class.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use crate::build_folder::{crate_dir, entry, sources_key};
@@ -38,6 +38,25 @@ pub fn copy_dependencies(name: &str, pom: &str) -> PathBuf {
             .arg("-f")
             .arg(&project));
     })
+}
+
+/// What one of upstream's programs prints on its standard output, with times in UTC.
+///
+/// # Panics
+/// When it cannot be run, or fails.
+pub fn tool(class: &str, args: &[&str]) -> String {
+    let output = Tool::Java
+        .command()
+        .args(["-Xmx64m", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC", "-cp", &classpath()])
+        .arg(class)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("cannot run {class}: {e}"));
+    let (printed, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{class} {args:?}: {}\n{printed}\n{errors}", output.status);
+    printed.into_owned()
 }
 
 /// The command that starts a server on `config`, with the given JVM properties.

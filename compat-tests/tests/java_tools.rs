@@ -2,13 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use compat_tests::arm::{Arm, compare_arms};
 use compat_tests::raw::{Acl, Client, MultiOp, flag};
 use compat_tests::server::Server;
-use compat_tests::tools::Tool;
-use compat_tests::upstream;
+use compat_tests::upstream::tool;
 
 #[test]
 fn the_log_tool_reads_our_log() {
@@ -42,10 +40,8 @@ fn the_snapshot_tools_read_our_snapshot() {
 fn the_tool_that_compares_snapshots_finds_no_difference() {
     let servers = [worked(Arm::Java), worked(Arm::Quoll)];
     let [java, ours] = [&servers[0].0, &servers[1].0].map(|server| newest(server, "snapshot."));
-    let args = |left, right| ["-l", path(left), "-r", path(right), "-b", "0", "-n", "0"].map(str::to_owned);
-    let compare = |left, right| {
-        let args = args(left, right);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let compare = |left: &Path, right: &Path| {
+        let args = ["-l", path(left), "-r", path(right), "-b", "0", "-n", "0"];
         tool("org.apache.zookeeper.server.SnapshotComparer", &args)
     };
     let both = compare(&java, &ours);
@@ -147,21 +143,6 @@ fn newest(server: &Server, kind: &str) -> PathBuf {
 
 fn path(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
-}
-
-fn tool(class: &str, args: &[&str]) -> String {
-    let output = Tool::Java
-        .command()
-        .args(["-Xmx64m", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC", "-cp", &upstream::classpath()])
-        .arg(class)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|e| panic!("cannot run {class}: {e}"));
-    let (printed, errors) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{class} {args:?}: {}\n{printed}\n{errors}", output.status);
-    printed.into_owned()
 }
 
 /// Without times, and with a name for the session.

@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use compat_tests::build_folder::lock;
+use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
-use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
 use compat_tests::raw::Acl;
 
-use crate::on_each::{KINDS, client, on_each};
+use crate::on_each::{client, on_each, on_each_unstarted};
 
 #[test]
 fn whoever_has_seen_the_newest_epoch_leads_whatever_its_id() {
@@ -32,7 +31,7 @@ fn whoever_has_seen_the_newest_epoch_leads_whatever_its_id() {
 /// One group: 1 and 2 decide together, 3 counts for nothing.
 #[test]
 fn a_member_without_weight_never_leads_and_is_not_needed() {
-    each_unstarted(
+    on_each_unstarted(
         |builder| builder.key("group.1", "1:2:3").key("weight.3", 0),
         |e| {
             for id in e.ids() {
@@ -56,7 +55,7 @@ fn a_member_without_weight_never_leads_and_is_not_needed() {
 
 #[test]
 fn a_member_that_weighs_more_than_the_others_together_decides_alone() {
-    each_unstarted(
+    on_each_unstarted(
         |builder| builder.key("group.1", "1:2:3").key("weight.1", 3),
         |e| {
             e.start(1);
@@ -75,7 +74,7 @@ fn a_member_that_weighs_more_than_the_others_together_decides_alone() {
 /// Members 1 and 2 may begin with nothing, since somebody put the file there; member 3 lost its data, for all it knows.
 #[test]
 fn a_member_that_may_not_begin_with_nothing_does_not_lead_and_takes_what_the_others_have() {
-    each_unstarted(
+    on_each_unstarted(
         |builder| builder.property("zookeeper.db.autocreate", false),
         |e| {
             let marker = |e: &Ensemble, id| e.member(id).data_dir().join("initialize");
@@ -95,12 +94,4 @@ fn a_member_that_may_not_begin_with_nothing_does_not_lead_and_takes_what_the_oth
             }
         },
     );
-}
-
-fn each_unstarted(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, rule: impl Fn(&mut Ensemble)) {
-    let _alone = lock("ensemble-tests");
-    for kinds in KINDS {
-        println!("voters: {kinds:?}");
-        rule(&mut with(Ensemble::of(&kinds)).build());
-    }
 }

@@ -18,12 +18,21 @@ pub fn on_each(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, rule: impl FnM
 pub fn on(
     kinds: &[[Arm; 3]],
     with: impl Fn(EnsembleBuilder) -> EnsembleBuilder,
-    mut rule: impl FnMut(&mut Ensemble),
+    rule: impl FnMut(&mut Ensemble),
 ) {
+    each(kinds, |builder| with(builder).start(), rule);
+}
+
+/// Runs `rule` on an ensemble of each kind of which nobody is started.
+pub fn on_each_unstarted(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, rule: impl FnMut(&mut Ensemble)) {
+    each(&KINDS, |builder| with(builder).build(), rule);
+}
+
+fn each(kinds: &[[Arm; 3]], make: impl Fn(EnsembleBuilder) -> Ensemble, mut rule: impl FnMut(&mut Ensemble)) {
     let _alone = lock("ensemble-tests");
     for kinds in kinds {
         println!("voters: {kinds:?}");
-        rule(&mut with(Ensemble::of(kinds)).start());
+        rule(&mut make(Ensemble::of(kinds)));
     }
 }
 

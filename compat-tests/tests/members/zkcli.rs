@@ -1,13 +1,10 @@
 //! zkCli at a member.
 
-use std::process::Stdio;
-
 use compat_tests::arm::compare_arms;
 use compat_tests::build_folder::lock;
 use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
-use compat_tests::tools::Tool;
-use compat_tests::upstream;
+use compat_tests::upstream::tool;
 
 #[test]
 fn zkcli_prints_the_configuration_alike() {
@@ -36,17 +33,10 @@ fn zkcli_prints_the_configuration_alike() {
 
 /// What a command prints at member 1, without what the program says of itself and of times.
 fn zkcli(e: &Ensemble, args: &[&str]) -> String {
-    let output = Tool::Java
-        .command()
-        .args(["-Xmx64m", "-XX:TieredStopAtLevel=1", "-cp", &upstream::classpath()])
-        .args(["org.apache.zookeeper.ZooKeeperMain", "-server", &e.member(1).addr().to_string()])
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|e| panic!("cannot run zkCli: {e}"));
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let addr = e.member(1).addr().to_string();
+    let printed = tool("org.apache.zookeeper.ZooKeeperMain", &[&["-server", &addr], args].concat());
     let lines = printed.lines().skip_while(|line| !line.starts_with("WatchedEvent"));
     let lines: Vec<_> = lines.filter(|line| !line.contains("time = ") && !line.trim().is_empty()).collect();
-    assert!(lines.len() > 1, "zkCli printed:\n{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(lines.len() > 1, "zkCli printed:\n{printed}");
     lines.join("\n")
 }
