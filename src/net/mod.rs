@@ -37,6 +37,6 @@ pub use inbox::Inbox;
 pub use limits::{Bucket, Door, OncePerSecond, Refused};
 pub use mailbox::Mailbox;
 pub use shared::{CoreReport, LearnerCounts, NetSettings, Shared, ToCore, WorkerPort};
-pub use stats::{Answered, ConnStats, Latency, Sizes, UnderWay, WorkerStats};
+pub use stats::{Answered, ConnStats, Latency, UnderWay, WorkerStats};
 pub use words::Host;
 pub use worker::{Command, ConnReport, WorkerReport, spawn};

@@ -13,9 +13,9 @@ use crate::{
     config::{RequestThrottleConfig, ServerConfig},
     member::{self, Part, Standing},
     ops::OpsConfig,
-    pipeline::{Input, PipelineCounts, ProposalSizes},
+    pipeline::{Input, PipelineCounts},
     tree::Tree,
-    types::{SessionId, Zxid},
+    types::{SessionId, Sizes, Zxid},
     watch::WatchManager,
 };
 use parking_lot::{Mutex, RwLock};
@@ -124,7 +124,7 @@ pub struct CoreReport {
     /// How a member of an ensemble stands.
     pub standing: Option<Standing>,
     /// What a leader has proposed.
-    pub proposal_sizes: ProposalSizes,
+    pub proposal_sizes: Sizes,
 }
 
 /// A leader's learners.

@@ -6,7 +6,7 @@ use crate::{
         last_op,
         metrics::{Distribution, Shard},
     },
-    types::{OpCode, Zxid},
+    types::{OpCode, Sizes, Zxid},
 };
 use std::sync::atomic::AtomicI64;
 
@@ -171,35 +171,6 @@ pub struct WorkerStats {
     pub updates: Latency,
     /// Bytes of answers.
     pub sizes: Sizes,
-}
-
-/// Sizes of answers in bytes.
-///
-/// Upstream counterpart: `BufferStats`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sizes {
-    /// The last, smallest and largest one; `None` before the first.
-    pub seen: Option<(u32, u32, u32)>,
-}
-
-impl Sizes {
-    /// Adds one.
-    #[inline]
-    pub fn add(&mut self, bytes: usize) {
-        let last = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (_, min, max) = self.seen.unwrap_or((last, last, last));
-        self.seen = Some((last, min.min(last), max.max(last)));
-    }
-
-    /// Adds those of another, which are later.
-    pub fn merge(&mut self, other: &Sizes) {
-        self.seen = match (self.seen, other.seen) {
-            (Some((_, min, max)), Some((last, other_min, other_max))) => {
-                Some((last, min.min(other_min), max.max(other_max)))
-            }
-            (mine, theirs) => mine.or(theirs),
-        };
-    }
 }
 
 impl WorkerStats {

@@ -4,7 +4,7 @@ use super::{
     conn::{Conn, InFlight, Phase, Reason, Spare},
     limits::OncePerSecond,
     shared::{Shared, ToCore},
-    stats::{Answered, ConnStats, Pending, Sizes, WorkerStats},
+    stats::{Answered, ConnStats, Pending, WorkerStats},
     task::ConnTask,
     timers::{Timer, Timers},
     words,
@@ -18,7 +18,7 @@ use crate::{
     frame::{self, LENGTH_LEN, Split},
     ops::{CacheStats, ResponseCache},
     pipeline::{Delivery, Input, Then, WorkerDeliveries},
-    types::{ConnId, Id, OpCode, SessionId},
+    types::{ConnId, Id, OpCode, SessionId, Sizes},
 };
 use hashbrown::HashMap;
 use std::{

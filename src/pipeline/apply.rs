@@ -122,7 +122,10 @@ impl Pipeline {
             TxnBody::CreateSession { .. }
                 if !matches!(self.role, Role::Leading(_)) && !guard::holds(Guard::LearnSessions) => {}
             TxnBody::CreateSession { timeout_ms } => self.sessions.confirm(session, *timeout_ms),
-            TxnBody::CloseSession { .. } => closed = self.sessions.remove(session),
+            TxnBody::CloseSession { .. } => {
+                closed = self.sessions.remove(session);
+                self.remember_end(session);
+            }
             _ => {}
         }
         if self.last_of_session.get(&session) == Some(&serial) {

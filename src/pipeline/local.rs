@@ -8,7 +8,9 @@
 //! `ReadOnlyRequestProcessor`.
 
 use super::{
-    Connect, LocalSessions, Now, Origin, Pipeline, Reattach, Request, Waiting, accept::Asked, role::Role,
+    Connect, LocalSessions, Now, Origin, Pipeline, Reattach, Request, Waiting,
+    accept::Asked,
+    role::{Leading, Role},
 };
 use crate::{
     ops,
@@ -81,14 +83,25 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether a session may be one that only some learner knows: nobody here has heard of it, and it did not begin
-    /// here.
+    /// Whether a session may be one that only some learner knows: nobody here has heard of it, it did not begin here,
+    /// and it has not ended here.
     ///
-    /// Upstream counterpart: `LeaderSessionTracker.checkSession`.
+    /// Upstream counterpart: `LeaderSessionTracker.checkSession`, which does not ask for the last.
     pub(super) fn may_be_local_elsewhere(&self, session: SessionId) -> bool {
+        let Role::Leading(Leading { learners: Some(learners), .. }) = &self.role else { return false };
         self.has_local_sessions()
             && session != SessionId::NONE
             && self.sessions.state(session) == SessionState::Unknown
             && session.0 >> 56 != i64::from(self.config.server.0 as i8)
+            && !learners.ended.contains(session)
+    }
+
+    /// A session of all has ended: what still comes for it is not from a session that only a learner knows.
+    pub(super) fn remember_end(&mut self, session: SessionId) {
+        if self.has_local_sessions()
+            && let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role
+        {
+            learners.ended.add(session);
+        }
     }
 }

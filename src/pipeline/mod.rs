@@ -42,7 +42,6 @@ pub use io::{
     Connect, Deliveries, Delivery, Input, Now, Request, Then, ToLeader, ToLearner, WorkerDeliveries,
 };
 pub use log::LogBatch;
-pub use remote::ProposalSizes;
 pub use reply::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
 pub use watches::{ConnWatches, Watches};
 

@@ -7,12 +7,16 @@ use super::{
 };
 use crate::{
     ops::{self, Prepared},
-    session::{Holder, SessionState},
+    session::{EndedSessions, Holder, SessionState},
     tree::Tree,
-    types::{ErrorCode, LinkId, OpCode, ServerId, SessionId, SubTxn, TxnBody, Zxid},
+    types::{ErrorCode, LinkId, OpCode, ServerId, SessionId, Sizes, SubTxn, TxnBody, Zxid},
     zab,
 };
 use std::collections::VecDeque;
+
+/// How many ended sessions a leader remembers. A learner that is as far behind as syncLimit lets it be is seconds behind;
+/// this many do not end in that time.
+const ENDED_SESSIONS_MAX: usize = 1 << 16;
 
 /// Who is to hear that a sync is through.
 ///
@@ -54,30 +58,18 @@ pub(super) struct Learners {
     round_begun: u64,
     round_passed: u64,
     /// Of what was proposed to them.
-    pub(super) sizes: ProposalSizes,
+    pub(super) sizes: Sizes,
+    /// Sessions that have ended since it leads, where learners may have sessions of their own.
+    pub(super) ended: EndedSessions,
     out: Vec<ToLearner>,
 }
 
-/// Sizes of a leader's proposals in bytes, without the packets around them.
-///
-/// Upstream counterpart: `Leader.getProposalStats`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProposalSizes {
-    /// Last, smallest, largest; `None` before the first.
-    pub seen: Option<(u32, u32, u32)>,
-}
-
-impl ProposalSizes {
-    pub(super) fn add(&mut self, bytes: usize) {
-        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (_, min, max) = self.seen.unwrap_or((size, size, size));
-        self.seen = Some((size, min.min(size), max.max(size)));
-    }
-}
-
 impl Pipeline {
-    /// Those of this leadership, or since [`Self::forget_proposal_sizes`]. `None` when it does not lead others.
-    pub fn proposal_sizes(&self) -> Option<ProposalSizes> {
+    /// Sizes of a leader's proposals, without the packets around them: of this leadership, or since
+    /// [`Self::forget_proposal_sizes`]. `None` when it does not lead others.
+    ///
+    /// Upstream counterpart: `Leader.getProposalStats`.
+    pub fn proposal_sizes(&self) -> Option<Sizes> {
         match &self.role {
             Role::Leading(Leading { learners: Some(learners), .. }) => Some(learners.sizes),
             _ => None,
@@ -87,7 +79,7 @@ impl Pipeline {
     /// They are counted anew.
     pub fn forget_proposal_sizes(&mut self) {
         if let Role::Leading(Leading { learners: Some(learners), .. }) = &mut self.role {
-            learners.sizes = ProposalSizes::default();
+            learners.sizes = Sizes::default();
         }
     }
 }
@@ -101,7 +93,8 @@ impl Learners {
             syncs: VecDeque::new(),
             round_begun: 0,
             round_passed: 0,
-            sizes: ProposalSizes::default(),
+            sizes: Sizes::default(),
+            ended: EndedSessions::new(ENDED_SESSIONS_MAX),
             out: Vec::new(),
         }
     }

@@ -42,7 +42,7 @@ pub(super) enum Role {
 pub(super) struct Leading {
     pub(super) broadcast: Broadcast,
     /// What it needs to know of its learners; `None` when it is standalone.
-    pub(super) learners: Option<Learners>,
+    pub(super) learners: Option<Box<Learners>>,
     /// It takes clients of its own.
     serving: bool,
     /// The ensemble, if it may be reconfigured.
@@ -139,7 +139,7 @@ impl Pipeline {
         self.ids.go_on_after(start, now.wall_ms);
         self.exact_after = Some(Zxid::ZERO);
         let broadcast = Broadcast::of(quorums, start);
-        let learners = Some(Learners::new(alone, start));
+        let learners = Some(Box::new(Learners::new(alone, start)));
         self.role = Role::Leading(Leading { broadcast, learners, serving: true, membership: None });
     }
 

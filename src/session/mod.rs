@@ -7,10 +7,12 @@
 //! Upstream counterpart: `SessionTrackerImpl`, `ExpiryQueue`, `ZooKeeperServer.generatePasswd`. Start reading at
 //! [`SessionTracker`].
 
+mod ended;
 mod ids;
 mod password;
 mod tracker;
 
+pub use ended::EndedSessions;
 pub use ids::SessionIds;
 pub use password::{PASSWORD_LEN, check_password, password};
 pub use tracker::{Holder, SessionState, SessionTracker};

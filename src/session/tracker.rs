@@ -7,7 +7,7 @@ use std::{
 
 /// Session numbers come from servers and are spread well by one multiplication; a fixed hash keeps runs repeatable.
 #[derive(Default)]
-struct Spread(u64);
+pub(super) struct Spread(u64);
 
 impl Hasher for Spread {
     fn finish(&self) -> u64 {

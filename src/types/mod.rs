@@ -14,6 +14,7 @@ pub mod properties;
 mod quorum;
 mod quota;
 pub mod rng;
+mod sizes;
 mod txn;
 
 pub use acl::{Acl, AclList, Id, Perms, open_acl};
@@ -25,4 +26,5 @@ pub use path::{PathError, parent_and_name, validate_path};
 pub use quoll_jute::data::{Stat, StatPersisted};
 pub use quorum::Quorum;
 pub use quota::QuotaSums;
+pub use sizes::Sizes;
 pub use txn::{SubTxn, Txn, TxnBody, TxnError, TxnFormat};

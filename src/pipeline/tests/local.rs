@@ -143,6 +143,29 @@ fn a_leader_without_local_sessions_refuses_what_comes_from_unknown_ones() {
     assert_eq!(e.heads(1, c).iter().map(|h| h.2).collect::<Vec<_>>(), [ErrorCode::SessionExpired.code()]);
 }
 
+/// Found by the simulator (seed 12043567): the leader took the session that it had just seen end for a local one of the
+/// server where its client had been before.
+#[test]
+fn a_write_that_comes_after_the_end_of_its_session_is_not_one_of_a_local_session() {
+    let mut e = ensemble(LocalSessions::Upgrade);
+    let (old, new) = (conn(1, 1), conn(2, 1));
+    let session = e.open(1, old);
+    e.ask(1, old, session, 1, OpCode::Create, create("/e", EPHEMERAL));
+    e.settle();
+    e.take_up(2, new, session);
+    e.settle();
+    e.ask(2, new, session, 1, OpCode::CloseSession, vec![]);
+    e.settle();
+    // The server of the old connection had handed this on before it heard of the move.
+    let body = create("/late", 0).into();
+    let request = crate::zab::Request { session, cxid: 2, op: OpCode::Create.code(), body, ids: vec![] };
+    e.put(0, Input::Forwarded { link: e.link(1), request });
+    e.settle();
+    assert_eq!(kinds(&e), ["createSession", "one", "closeSession", "error"]);
+    assert!(e.peers[0].tree.lookup("/late").is_none());
+    e.assert_equal();
+}
+
 #[test]
 fn the_server_that_serves_it_ends_a_silent_local_session_and_lets_one_that_is_heard_from_live() {
     for i in 0..2 {

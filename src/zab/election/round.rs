@@ -174,7 +174,7 @@ impl Election {
                     }
                     self.pending.push_back((from, notification));
                     // What comes before this member knows what it has itself waits: it must not vote yet.
-                    if self.has_looked() {
+                    if self.looks() {
                         self.digest(now_ms);
                     }
                 }
@@ -184,7 +184,7 @@ impl Election {
             }
             Input::Reachable { peer, up: false } => {
                 self.down.insert(peer);
-                if self.state == PeerState::Looking && self.has_looked() {
+                if self.looks() {
                     self.consider(now_ms);
                 }
             }
@@ -194,7 +194,7 @@ impl Election {
                 let restart = self.config.voter != voter || self.config.quorums != quorums;
                 (self.config.voter, self.config.observer) = (voter, observer);
                 (self.config.quorums, self.config.text) = (quorums, text);
-                if restart && self.state == PeerState::Looking && self.has_looked() {
+                if restart && self.looks() {
                     let (last, peer_epoch) = self.own;
                     self.look(now_ms, last, peer_epoch);
                 }
@@ -252,6 +252,11 @@ impl Election {
         self.round > 0
     }
 
+    /// Whether it looks for a leader. At its start it is a looking member for others, and is not in a round yet.
+    fn looks(&self) -> bool {
+        self.state == PeerState::Looking && self.has_looked()
+    }
+
     fn look(&mut self, now_ms: i64, last: Zxid, peer_epoch: i64) {
         self.state = PeerState::Looking;
         self.own = (last, peer_epoch);
@@ -274,7 +279,7 @@ impl Election {
     }
 
     fn tick(&mut self, now_ms: i64) {
-        if self.state != PeerState::Looking || !self.has_looked() {
+        if !self.looks() {
             return;
         }
         if self.decide_at_ms.is_some_and(|at| at <= now_ms) {
