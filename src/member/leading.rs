@@ -144,6 +144,11 @@ impl Turn<'_> {
                 ToLearner::Synced { link } => {
                     self.out.push(Output::Send { link, bytes: Packet::Sync.to_bytes() });
                 }
+                ToLearner::Close { link, why } => {
+                    self.out.push(Output::Close { link, why });
+                    self.bring(LeaderInput::Gone { link });
+                    self.pipe(pipeline::Input::LinkGone { link });
+                }
                 ToLearner::Reconfiguring(members) => self.reconfiguring(*members),
                 ToLearner::Activated { zxid, designated, members } => {
                     self.reconfigured(zxid, designated, *members);

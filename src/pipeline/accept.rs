@@ -100,10 +100,9 @@ impl Pipeline {
     }
 
     fn gone(&mut self, conn: ConnId, session: SessionId) {
-        // A leader leaves the session with the connection: what a learner still sends for it, without having taken it up
-        // anew, is older than the move to this connection.
-        let leads_others = matches!(&self.role, Role::Leading(leading) if leading.learners.is_some());
-        if !leads_others {
+        // Whoever has learners leaves the session with the connection: what a learner still sends for it, without having
+        // taken it up anew, is older than the move to this connection.
+        if !self.has_peers() {
             self.sessions.drop_holder(session, Holder::Conn(conn));
         }
     }

@@ -67,7 +67,7 @@ pub enum Input {
         /// What.
         zxid: Zxid,
     },
-    /// To a leader: a request of a learner's client.
+    /// To a leader, or to a follower with observers behind it: a request of a learner's client.
     Forwarded {
         /// From where.
         link: LinkId,
@@ -137,6 +137,13 @@ pub enum ToLearner {
         session: SessionId,
         /// Whether it lives.
         valid: bool,
+    },
+    /// One observer behind a follower: it has handed on what must not come to the leader. Its connection is to be closed.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why, for the log.
+        why: String,
     },
     /// Nobody in particular: this configuration is proposed, with its version as the zxid. It is to be on stable storage
     /// before anybody says that the proposal is.

@@ -140,6 +140,11 @@ impl Learning {
         self.out.push(ToLeader::Forward(request));
     }
 
+    /// An observer is of no use any more.
+    pub(super) fn close(&mut self, link: LinkId, why: String) {
+        self.to_observers.push(ToLearner::Close { link, why });
+    }
+
     /// A client has come to an observer with its session.
     pub(super) fn relay_revalidate(&mut self, link: LinkId, session: SessionId, timeout_ms: i32) {
         self.out.push(ToLeader::Revalidate { session, timeout_ms });

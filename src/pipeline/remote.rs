@@ -257,11 +257,32 @@ impl Pipeline {
         self.move_to(session, Holder::Link(link));
     }
 
+    /// An observer behind this follower hands on a request. To the leader all that comes from here is of one server, so
+    /// only this one can tell that the session has been taken up elsewhere behind it, or here, since the client asked. The
+    /// observer would wait for an answer that only the leader can give, so it has to come anew.
+    fn relay(&mut self, link: LinkId, request: zab::Request) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        let (session, holder) = (request.session, Holder::Link(link));
+        let asks_who_holds_it = OpCode::from_code(request.op).is_some_and(|op| {
+            ops::is_write(op) && !matches!(op, OpCode::CreateSession | OpCode::CloseSession)
+        });
+        if asks_who_holds_it
+            && let SessionState::Open { holder: Some(now), .. } = self.sessions.state(session)
+            && now != holder
+        {
+            let why =
+                format!("it hands on a request of session {session}, whose client has gone elsewhere since");
+            learning.close(link, why);
+            return;
+        }
+        learning.relay(link, request);
+    }
+
     /// A request of a learner's client. Whatever it is, it is answered by a txn, or by SYNC: the learner waits for that.
     pub(super) fn forwarded(&mut self, now: Now, tree: &Tree, link: LinkId, request: zab::Request) {
         match &mut self.role {
             Role::Leading(_) => {}
-            Role::Learning(learning) => return learning.relay(link, request),
+            Role::Learning(_) => return self.relay(link, request),
             Role::Waiting { .. } => return,
         }
         let zab::Request { session, cxid, op, body, ids } = request;

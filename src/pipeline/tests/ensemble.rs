@@ -255,7 +255,9 @@ impl Ensemble {
                     }
                 }
                 ToLearner::Barrier(round) => self.rounds.push_back(round),
-                ToLearner::Reconfiguring(_) | ToLearner::Activated { .. } => panic!("not in these tests"),
+                ToLearner::Reconfiguring(_) | ToLearner::Activated { .. } | ToLearner::Close { .. } => {
+                    panic!("not in these tests")
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{
     ensemble::{Ensemble, conn, sync},
     *,
 };
-use crate::types::{ErrorCode, SubTxn, TxnBody};
+use crate::types::{ErrorCode, LinkId, SubTxn, TxnBody};
 
 fn established(session: SessionId) -> Then {
     Then::Established { session, timeout_ms: 5000 }
@@ -313,4 +313,46 @@ fn a_request_of_a_session_that_nobody_holds_makes_its_server_the_holder() {
     assert!(!matches!(forward(&mut e, 2, "/a"), TxnBody::One(SubTxn::Error { .. })));
     let moved = TxnBody::One(SubTxn::error(ErrorCode::SessionMoved));
     assert_eq!(forward(&mut e, 1, "/b"), moved);
+}
+
+/// Found by the simulator (seed 14092998): to its leader a follower and the observers behind it are one server, so a
+/// write that an observer had handed on late was executed after those of the session's new connection.
+#[test]
+fn an_observer_that_hands_on_a_request_of_a_session_that_has_moved_behind_its_follower_is_cut_off() {
+    let (there, elsewhere) = (LinkId(70), LinkId(71));
+    for to_follower in [true, false] {
+        let mut e = Ensemble::new();
+        let session = e.open(2, conn(2, 1));
+        let say = |e: &mut Ensemble, input| {
+            let peer = &mut e.peers[1];
+            peer.pipeline.accept(e.now, &peer.tree, input);
+            (peer.pipeline.take_to_leader().len(), peer.pipeline.take_to_learners())
+        };
+        let forward = |link, op: OpCode| {
+            let body = set("/zookeeper", b"x").into();
+            let request = crate::zab::Request { session, cxid: 9, op: op.code(), body, ids: vec![] };
+            Input::Forwarded { link, request }
+        };
+        let timeout_ms = 5000;
+        say(&mut e, Input::Revalidate { link: there, session, timeout_ms });
+        assert_eq!(say(&mut e, forward(there, OpCode::SetData)), (1, vec![]));
+        if to_follower {
+            e.take_up(1, conn(1, 1), session);
+            e.settle();
+            // Also when the new connection has ended since.
+            e.put(1, Input::Gone { conn: conn(1, 1), session });
+        } else {
+            say(&mut e, Input::Revalidate { link: elsewhere, session, timeout_ms });
+        }
+        let (up, down) = say(&mut e, forward(there, OpCode::SetData));
+        assert_eq!(up, 0);
+        assert!(matches!(&down[..], [ToLearner::Close { link, .. }] if *link == there), "{down:?}");
+        // As at the leader, nobody asks who ends a session, or wants to be in step.
+        for op in [OpCode::CloseSession, OpCode::Sync] {
+            assert_eq!(say(&mut e, forward(there, op)), (1, vec![]), "{op:?}");
+        }
+        // Its client comes back.
+        say(&mut e, Input::Revalidate { link: there, session, timeout_ms });
+        assert_eq!(say(&mut e, forward(there, OpCode::SetData)), (1, vec![]));
+    }
 }
