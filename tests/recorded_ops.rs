@@ -10,7 +10,7 @@ use quoll::ops::{
     is_write, prepare, prepare_create_session, serve, write_reply,
 };
 use quoll::tree::{Effects, Tree, TreeOptions};
-use quoll::types::{ConnId, ErrorCode, Id, OpCode, SessionId, Txn, Zxid};
+use quoll::types::{ConnId, ErrorCode, Id, NamespaceTotals, OpCode, SessionId, Txn, Zxid};
 use quoll::watch::{EventKind, WatchManager, WatchMode, WatcherType};
 use quoll_jute::client::AuthPacket;
 use quoll_jute::{Reader, Writer};
@@ -287,6 +287,7 @@ fn answer(server: &mut Server, conn: &mut Conn, frame: &Frame<'_>) {
                 ids: &conn.ids,
                 config: &server.config,
                 cache: &mut server.cache,
+                bytes_read: &mut NamespaceTotals::default(),
             };
             let result = serve(&mut cx, op, &body, &mut out);
             (recorded, ErrorCode::of(&result), Some(out))

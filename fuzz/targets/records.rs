@@ -18,7 +18,7 @@ use quoll::ops::{
     is_write, prepare, prepare_delete_container, serve, write_reply,
 };
 use quoll::tree::{DIGEST_VERSION, Effects, Tree, TreeOptions};
-use quoll::types::{ConnId, ErrorCode, Id, OpCode, OwnerRules, SessionId, Txn, TxnBody, TxnFormat, Zxid};
+use quoll::types::{ConnId, ErrorCode, Id, NamespaceTotals, OpCode, OwnerRules, SessionId, Txn, TxnBody, TxnFormat, Zxid};
 use quoll::watch::{EventKind, WatchManager, WatchMode, WatcherType};
 use quoll_jute::RECORDS;
 use quoll_jute::client::AuthPacket;
@@ -195,6 +195,7 @@ impl World {
             ids: &self.ids[who],
             config: &self.config,
             cache: &mut self.cache,
+            bytes_read: &mut NamespaceTotals::default(),
         };
         let result = serve(&mut cx, op, body, &mut out);
         assert!(out.starts_with(b"before"));

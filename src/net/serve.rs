@@ -344,6 +344,7 @@ impl<'w> Batch<'w> {
                 ids: &ids,
                 config: &worker.shared.ops,
                 cache: &mut worker.cache.borrow_mut(),
+                bytes_read: &mut worker.bytes_read.borrow_mut(),
             };
             if let Err(error) = ops::serve(&mut cx, op, head.body, out) {
                 // What a failed request leaves as its body is part of its answer.

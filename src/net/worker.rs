@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     admin::{
-        metrics::{Counter, Distribution, Shard},
+        metrics::{Counter, Distribution, KEYS_MAX, KeyedSummary, Shard},
         words::Command as Word,
     },
     auth,
     frame::{self, LENGTH_LEN, Split},
     ops::{CacheStats, ResponseCache},
     pipeline::{Delivery, Input, Then, WorkerDeliveries},
-    types::{ConnId, Id, OpCode, SessionId, Sizes},
+    types::{ConnId, Id, NamespaceTotals, OpCode, SessionId, Sizes},
 };
 use hashbrown::HashMap;
 use std::{
@@ -127,6 +127,8 @@ pub(super) struct Worker {
     timers: Timers,
     pub spare: Spare,
     pub cache: RefCell<ResponseCache>,
+    /// Bytes that were read here, by the first component of the path.
+    pub bytes_read: RefCell<NamespaceTotals>,
     /// Scratch space for notifications that leave before a reply.
     pub notifications: RefCell<Vec<u8>>,
     pub stats: RefCell<WorkerStats>,
@@ -181,6 +183,7 @@ impl Worker {
             timers: Timers::default(),
             spare: Spare::default(),
             cache: RefCell::new(cache),
+            bytes_read: RefCell::new(NamespaceTotals::new(KEYS_MAX)),
             notifications: RefCell::default(),
             stats: RefCell::default(),
             read_latency: RefCell::new(Pending::new(Distribution::ReadLatency)),
@@ -549,6 +552,7 @@ impl Worker {
     fn settle(&self) {
         self.read_latency.borrow_mut().settle(&self.metrics);
         self.update_latency.borrow_mut().settle(&self.metrics);
+        self.metrics.record_namespaces(KeyedSummary::ReadPerNamespace, &mut self.bytes_read.borrow_mut());
         let cache = self.cache.borrow().stats();
         let seen = self.cache_seen.replace(cache);
         self.metrics.add(Counter::ResponsePacketGetChildrenCacheHits, cache.hits - seen.hits);
@@ -564,6 +568,7 @@ impl Worker {
             self.read_latency.borrow_mut().reset();
             self.update_latency.borrow_mut().reset();
             self.cache_seen.set(self.cache.borrow().stats());
+            self.bytes_read.borrow_mut().take(|_, _| {});
         }
     }
 }

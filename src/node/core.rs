@@ -7,7 +7,7 @@ use super::{
     snapshot::Snapshots,
 };
 use crate::{
-    admin::metrics::{Counter, KeyedCounter, Shard, Summary},
+    admin::metrics::{Counter, KeyedCounter, KeyedSummary, Shard, Summary},
     member::{Input as MemberInput, Member, Output, Part, take_before_log},
     net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
     ops::QuotaNote,
@@ -178,7 +178,7 @@ impl Core {
                     }
                     ToCore::SnapshotDue => self.snapshot_due = true,
                     ToCore::SnapshotFree => {}
-                    ToCore::ResetStats => self.member.pipeline_mut().forget_proposal_sizes(),
+                    ToCore::ResetStats => self.reset_stats(),
                     ToCore::Report(to) => {
                         // Whoever asked may have gone.
                         let _ = to.send(self.report());
@@ -287,7 +287,17 @@ impl Core {
         self.snapshots.write(self.shared.clone(), walk, sessions);
     }
 
-    fn report(&self) -> CoreReport {
+    fn reset_stats(&mut self) {
+        let pipeline = self.member.pipeline_mut();
+        pipeline.forget_proposal_sizes();
+        pipeline.bytes_read().take(|_, _| {});
+        pipeline.bytes_written().take(|_, _| {});
+    }
+
+    fn report(&mut self) -> CoreReport {
+        let pipeline = self.member.pipeline_mut();
+        self.metrics.record_namespaces(KeyedSummary::ReadPerNamespace, pipeline.bytes_read());
+        self.metrics.record_namespaces(KeyedSummary::WritePerNamespace, pipeline.bytes_written());
         let sessions = self.member.pipeline().sessions();
         let part = self.member.part();
         CoreReport {

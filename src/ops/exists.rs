@@ -19,5 +19,6 @@ pub(super) fn serve(cx: &mut ReadCx<'_>, body: &[u8], out: &mut Vec<u8>) -> Resu
         cx.watches.add(path, WatchMode::Data);
     }
     node.ok_or(ErrorCode::NoNode)?.stat().write(&mut Writer::new(out));
+    cx.count_read(path, 0);
     Ok(())
 }

@@ -8,6 +8,9 @@ use quoll_jute::{Record, Writer};
 /// Lists shorter than this are written without the cache: to sort them costs no more than to look them up.
 const CACHED_FROM: usize = 9;
 
+/// Bytes of the length before a list, and before each name.
+const LENGTH_LEN: usize = 4;
+
 /// getChildren: znode, READ, watch. The names come in byte order.
 pub(super) fn serve(cx: &mut ReadCx<'_>, body: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
     serve_any(cx, body, out).map(|_| ())
@@ -26,15 +29,22 @@ fn serve_any<'a>(cx: &mut ReadCx<'a>, body: &[u8], out: &mut Vec<u8>) -> Result<
     if request.watch {
         cx.watches.add(path, WatchMode::Child);
     }
-    write_names(node, cx.cache, out);
+    write_counted(cx, node, path, out);
     Ok(node)
 }
 
 /// Appends the list without stat.
 pub(super) fn write(cx: &mut ReadCx<'_>, path: &str, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
     let node = cx.node(path, Perms::READ)?;
-    write_names(node, cx.cache, out);
+    write_counted(cx, node, path, out);
     Ok(())
+}
+
+fn write_counted(cx: &mut ReadCx<'_>, node: Node<'_>, path: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_names(node, cx.cache, out);
+    // The names without their lengths.
+    cx.count_read(path, out.len() - start - LENGTH_LEN * (1 + node.child_count()));
 }
 
 fn write_names(node: Node<'_>, cache: &mut ResponseCache, out: &mut Vec<u8>) {

@@ -16,10 +16,11 @@ pub(super) fn serve(cx: &mut ReadCx<'_>, body: &[u8], out: &mut Vec<u8>) -> Resu
 }
 
 /// Appends data and stat.
-pub(super) fn write(cx: &ReadCx<'_>, path: &str, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+pub(super) fn write(cx: &mut ReadCx<'_>, path: &str, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
     let node = cx.node(path, Perms::READ)?;
     let w = &mut Writer::new(out);
     w.buffer(node.data());
     node.stat().write(w);
+    cx.count_read(path, node.data().map_or(0, <[u8]>::len));
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::auth::check_acl;
 use crate::tree::{Node, Tree};
-use crate::types::{ErrorCode, Id, OpCode, Perms, SessionId};
+use crate::types::{ErrorCode, Id, NamespaceTotals, OpCode, Perms, SessionId};
 use crate::watch::{EventKind, WatchMode, WatcherType};
 
 /// The watches of the connection that a request came from.
@@ -35,6 +35,8 @@ pub struct ReadCx<'a> {
     pub config: &'a OpsConfig,
     /// The worker's cache.
     pub cache: &'a mut ResponseCache,
+    /// Bytes read, for the metrics.
+    pub bytes_read: &'a mut NamespaceTotals,
 }
 
 /// Serves a request that is no write and appends the body of the reply.
@@ -64,7 +66,18 @@ pub fn serve(cx: &mut ReadCx<'_>, op: OpCode, body: &[u8], out: &mut Vec<u8>) ->
     }
 }
 
+/// What upstream counts for a Stat.
+const STAT_BYTES: usize = 68;
+
 impl<'a> ReadCx<'a> {
+    /// So many bytes of names or data were read from the znode at this path.
+    ///
+    /// Upstream counterpart: `DataTree.updateReadStat`.
+    #[inline]
+    pub(super) fn count_read(&mut self, path: &str, bytes: usize) {
+        self.bytes_read.add(path, (path.len() + bytes + STAT_BYTES) as u64);
+    }
+
     /// The znode at a path, if the caller has any of `perms` on it.
     #[inline]
     pub(super) fn node(&self, path: &str, perms: Perms) -> Result<Node<'a>, ErrorCode> {

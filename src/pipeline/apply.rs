@@ -98,6 +98,7 @@ impl Pipeline {
         );
         self.outstanding.applied(zxid);
         self.counts.commits += 1;
+        self.count_written(&txn.body, &applied.results);
         if let Some((DIGEST_VERSION, expected)) = txn.digest
             && tree.digest_enabled()
             && was_exact
@@ -226,6 +227,7 @@ impl Pipeline {
             ids: &request.ids,
             config: &self.config.ops,
             cache: &mut self.cache,
+            bytes_read: &mut self.bytes_read,
         };
         let err = ErrorCode::of(&ops::serve(&mut cx, op, &request.body, &mut body));
         out.push(conn, 1, zxid, Then::Nothing, |bytes| {
@@ -235,6 +237,35 @@ impl Pipeline {
                 err
             });
         });
+    }
+}
+
+impl Pipeline {
+    fn count_written(&mut self, body: &TxnBody, results: &[OpResult]) {
+        let ops = match body {
+            TxnBody::One(op) => std::slice::from_ref(op),
+            TxnBody::Multi(ops) => ops,
+            TxnBody::CloseSession { .. } => {
+                // All that it does is to delete.
+                for effect in self.effects.iter() {
+                    self.bytes_written.add(effect.path, effect.path.len() as u64);
+                }
+                return;
+            }
+            TxnBody::CreateSession { .. } => return,
+        };
+        for (op, _) in ops.iter().zip(results).filter(|(_, result)| matches!(result, OpResult::Ok(_))) {
+            let (path, data) = match op {
+                SubTxn::Create { path, data, .. }
+                | SubTxn::CreateTtl { path, data, .. }
+                | SubTxn::CreateContainer { path, data, .. }
+                | SubTxn::SetData { path, data, .. }
+                | SubTxn::Reconfig { path, data, .. } => (path, data.as_ref().map_or(0, |data| data.len())),
+                SubTxn::Delete { path, .. } => (path, 0),
+                SubTxn::SetAcl { .. } | SubTxn::Check { .. } | SubTxn::Error { .. } => continue,
+            };
+            self.bytes_written.add(path, (path.len() + data) as u64);
+        }
     }
 }
 

@@ -49,7 +49,7 @@ use crate::{
     ops::{Outstanding, QuotaNote, ResponseCache},
     session::{SessionIds, SessionTracker},
     tree::{ClosePlan, Effects},
-    types::{ConnId, ErrorCode, SessionId, Txn, TxnBody, Zxid},
+    types::{ConnId, ErrorCode, NamespaceTotals, SessionId, Txn, TxnBody, Zxid},
 };
 use hashbrown::HashMap;
 use log::LogBuffer;
@@ -69,6 +69,9 @@ const CACHE_BYTES_MAX: usize = 4 << 20;
 
 /// The end of a session with so many ephemerals is worth a plan, and an exclusive section of its own.
 const PLANNED_PATHS_MIN: usize = 500;
+
+/// How many first components of paths are told apart in what is counted.
+const NAMESPACES_MAX: usize = 1000;
 
 /// A txn between its check and its application.
 #[derive(Debug)]
@@ -174,6 +177,8 @@ pub struct Pipeline {
     spent: Vec<TxnBody>,
     quota_notes: Vec<QuotaNote>,
     counts: PipelineCounts,
+    bytes_read: NamespaceTotals,
+    bytes_written: NamespaceTotals,
 }
 
 impl Pipeline {
@@ -208,6 +213,8 @@ impl Pipeline {
             spent: Vec::new(),
             quota_notes: Vec::new(),
             counts: PipelineCounts::default(),
+            bytes_read: NamespaceTotals::new(NAMESPACES_MAX),
+            bytes_written: NamespaceTotals::new(NAMESPACES_MAX),
             config,
         }
     }
@@ -249,6 +256,18 @@ impl Pipeline {
     /// [`QUOTA_NOTES_MAX`] are kept.
     pub fn take_quota_notes(&mut self) -> Vec<QuotaNote> {
         std::mem::take(&mut self.quota_notes)
+    }
+
+    /// Bytes of paths and data that were read behind writes, by the first component of the path, since it was emptied.
+    pub fn bytes_read(&mut self) -> &mut NamespaceTotals {
+        &mut self.bytes_read
+    }
+
+    /// Bytes of paths and data that were written, by the first component of the path, since it was emptied.
+    ///
+    /// Upstream counterpart: `DataTree.updateWriteStat`. There the replay of the log at a start counts, too.
+    pub fn bytes_written(&mut self) -> &mut NamespaceTotals {
+        &mut self.bytes_written
     }
 
     /// Counts since the start.

@@ -15,6 +15,7 @@ mod quorum;
 mod quota;
 pub mod rng;
 mod sizes;
+mod totals;
 mod txn;
 
 pub use acl::{Acl, AclList, Id, Perms, open_acl};
@@ -27,4 +28,5 @@ pub use quoll_jute::data::{Stat, StatPersisted};
 pub use quorum::Quorum;
 pub use quota::QuotaSums;
 pub use sizes::Sizes;
+pub use totals::{NamespaceTotals, Totals};
 pub use txn::{SubTxn, Txn, TxnBody, TxnError, TxnFormat};

@@ -26,6 +26,7 @@ use histogram::Histogram;
 pub use table::{Counter, Distribution, KeyedCounter, KeyedSummary, State, Summary};
 
 use super::text::round4;
+use crate::types::{NamespaceTotals, Totals};
 
 /// Keys that one shard keeps of a metric by key; values of further keys are added under [`OTHER_KEY`].
 pub const KEYS_MAX: usize = 1000;
@@ -58,19 +59,6 @@ struct Cell {
     sum: AtomicU64,
     min: AtomicU64,
     max: AtomicU64,
-}
-
-/// Count, sum, smallest and largest of the values of a summary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// How many.
-    pub count: u64,
-    /// Their sum.
-    pub sum: u64,
-    /// The smallest; meaningless while there is none.
-    min: u64,
-    /// The largest; 0 while there is none.
-    pub max: u64,
 }
 
 /// A value of a metric.
@@ -131,7 +119,9 @@ impl Metrics {
     #[must_use]
     pub fn view(&self) -> MetricsView {
         let sum = |cells: &dyn Fn(&Shard) -> Totals| {
-            self.shards.iter().fold(Totals::NONE, |totals, shard| totals.with(cells(shard)))
+            let mut totals = Totals::NONE;
+            self.shards.iter().for_each(|shard| totals.merge(cells(shard)));
+            totals
         };
         let mut keyed_counters = Vec::new();
         for counter in KeyedCounter::ALL {
@@ -149,8 +139,7 @@ impl Metrics {
             let mut by_key: BTreeMap<String, Totals> = BTreeMap::new();
             for shard in &self.shards {
                 for (key, totals) in shard.keyed_summaries[summary as usize].lock().iter() {
-                    let sum = by_key.entry(key.clone()).or_insert(Totals::NONE);
-                    *sum = sum.with(*totals);
+                    by_key.entry(key.clone()).or_default().merge(*totals);
                 }
             }
             keyed_summaries.extend(
@@ -169,7 +158,7 @@ impl Metrics {
                     let totals = sum(&|shard| shard.distributions[index].0.totals());
                     let histograms = self.shards.iter().map(|shard| &shard.distributions[index].1);
                     let values = Histogram::quantiles(histograms, PERCENTILES.map(|(_, share)| share));
-                    (distribution.name(), totals, values.map(|value| value.clamp(totals.min(), totals.max)))
+                    (distribution.name(), totals, values.map(|value| value.clamp(min(&totals), totals.max)))
                 })
                 .to_vec(),
             keyed_summaries,
@@ -221,11 +210,18 @@ impl Shard {
         *entry(&mut by_key, key) += 1;
     }
 
-    /// Adds a value to a summary of a key.
-    pub fn record_keyed(&self, summary: KeyedSummary, key: &str, value: u64) {
+    /// Adds values to a summary of a key.
+    pub fn record_keyed(&self, summary: KeyedSummary, key: &str, values: Totals) {
         let mut by_key = self.keyed_summaries[summary as usize].lock();
-        let totals = entry(&mut by_key, key);
-        *totals = totals.with(Totals { count: 1, sum: value, min: value, max: value });
+        entry(&mut by_key, key).merge(values);
+    }
+
+    /// Adds what was counted by the first component of a path.
+    pub fn record_namespaces(&self, summary: KeyedSummary, namespaces: &mut NamespaceTotals) {
+        namespaces.take(|namespace, values| {
+            let key = if namespace.is_empty() { OTHER_KEY } else { namespace };
+            self.record_keyed(summary, key, values);
+        });
     }
 
     fn reset(&self) {
@@ -293,45 +289,23 @@ impl Cell {
     }
 }
 
-impl Totals {
-    /// No value.
-    pub const NONE: Totals = Totals { count: 0, sum: 0, min: u64::MAX, max: 0 };
-
-    /// The smallest value; 0 while there is none.
-    #[must_use]
-    pub fn min(&self) -> u64 {
-        // Read together with `max` at different moments, it may be behind.
-        if self.count == 0 { 0 } else { self.min.min(self.max) }
-    }
-
-    /// The average with four decimals; 0 while there is none.
-    #[must_use]
-    pub fn average(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { round4(self.sum as f64 / self.count as f64) }
-    }
-
-    fn with(self, other: Totals) -> Totals {
-        Totals {
-            count: self.count + other.count,
-            sum: self.sum.wrapping_add(other.sum),
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-        }
-    }
-
-    fn each(&self, name: &str, mut sink: impl FnMut(&str, Number)) {
-        sink(&format!("avg_{name}"), Number::Decimal(self.average()));
-        sink(&format!("min_{name}"), self.min().into());
-        sink(&format!("max_{name}"), self.max.into());
-        sink(&format!("cnt_{name}"), self.count.into());
-        sink(&format!("sum_{name}"), self.sum.into());
-    }
+/// The smallest; 0 while there is none.
+fn min(totals: &Totals) -> u64 {
+    // Read together with the largest at different moments, it may be behind.
+    if totals.count == 0 { 0 } else { totals.min.min(totals.max) }
 }
 
-impl Default for Totals {
-    fn default() -> Self {
-        Totals::NONE
-    }
+/// The average with four decimals; 0 while there is none.
+fn average(totals: &Totals) -> f64 {
+    if totals.count == 0 { 0.0 } else { round4(totals.sum as f64 / totals.count as f64) }
+}
+
+fn each(totals: &Totals, name: &str, mut sink: impl FnMut(&str, Number)) {
+    sink(&format!("avg_{name}"), Number::Decimal(average(totals)));
+    sink(&format!("min_{name}"), min(totals).into());
+    sink(&format!("max_{name}"), totals.max.into());
+    sink(&format!("cnt_{name}"), totals.count.into());
+    sink(&format!("sum_{name}"), totals.sum.into());
 }
 
 impl MetricsView {
@@ -344,16 +318,16 @@ impl MetricsView {
             sink(name, (*value).into());
         }
         for (name, totals) in &self.summaries {
-            totals.each(name, &mut sink);
+            each(totals, name, &mut sink);
         }
         for (name, totals, values) in &self.distributions {
-            totals.each(name, &mut sink);
+            each(totals, name, &mut sink);
             for ((prefix, _), value) in PERCENTILES.iter().zip(values) {
                 sink(&format!("{prefix}_{name}"), (*value).into());
             }
         }
         for (name, totals) in &self.keyed_summaries {
-            totals.each(name, &mut sink);
+            each(totals, name, &mut sink);
         }
     }
 }

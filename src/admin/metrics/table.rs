@@ -199,8 +199,8 @@ metrics! {
 metrics! {
     /// A summary for each of many keys.
     KeyedSummary {
-        WritePerNamespace "write_per_namespace" Later "bytes written, by first path component";
-        ReadPerNamespace "read_per_namespace" Later "bytes read, by first path component";
+        WritePerNamespace "write_per_namespace" Counted "bytes written, by first path component";
+        ReadPerNamespace "read_per_namespace" Counted "bytes read, by first path component";
         LearnerHandlerQpSize "learner_handler_qp_size" Later "packets waiting for a learner, by its number";
     }
 }

@@ -20,7 +20,7 @@ fn shards_add_up() {
         shard.record(Summary::FsyncTime, 10 + index as u64);
         shard.distribute(Distribution::ReadLatency, index as u64);
         shard.inc_keyed(KeyedCounter::QuotaExceededErrorPerNamespace, "a");
-        shard.record_keyed(KeyedSummary::WritePerNamespace, "a", 5);
+        shard.record_keyed(KeyedSummary::WritePerNamespace, "a", Totals::one(5));
     }
     let values = values(&metrics);
     for (name, value) in [
@@ -54,7 +54,7 @@ fn a_reset_leaves_keys_and_nothing_counted() {
     shard.add(Counter::ResponseBytes, 7);
     shard.record(Summary::FsyncTime, 7);
     shard.distribute(Distribution::UpdateLatency, 7);
-    shard.record_keyed(KeyedSummary::ReadPerNamespace, "a", 7);
+    shard.record_keyed(KeyedSummary::ReadPerNamespace, "a", Totals::one(7));
     metrics.reset();
     let values = values(&metrics);
     assert!(values.contains_key("max_a_read_per_namespace"));
@@ -66,9 +66,9 @@ fn keys_are_limited_in_number() {
     let metrics = Metrics::new(1);
     let shard = metrics.shard(0);
     for key in 0..KEYS_MAX as u64 + 50 {
-        shard.record_keyed(KeyedSummary::ReadPerNamespace, &key.to_string(), 1);
+        shard.record_keyed(KeyedSummary::ReadPerNamespace, &key.to_string(), Totals::one(1));
     }
-    shard.record_keyed(KeyedSummary::ReadPerNamespace, "0", 1);
+    shard.record_keyed(KeyedSummary::ReadPerNamespace, "0", Totals::one(1));
     let values = values(&metrics);
     assert_eq!(values["cnt_0_read_per_namespace"], Number::Whole(2));
     assert_eq!(values["cnt__other_read_per_namespace"], Number::Whole(50));

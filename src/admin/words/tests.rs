@@ -507,7 +507,11 @@ fn shape(mntr: &str) -> BTreeMap<&str, bool> {
 #[test]
 fn mntr_has_exactly_the_recorded_names_and_kinds_of_numbers() {
     let metrics = Metrics::new(1);
-    metrics.shard(0).record_keyed(KeyedSummary::WritePerNamespace, "zookeeper", 203);
+    metrics.shard(0).record_keyed(
+        KeyedSummary::WritePerNamespace,
+        "zookeeper",
+        crate::types::Totals::one(203),
+    );
     let view = ServerView {
         open_files: Some(55),
         open_files_max: Some(20_000),

@@ -11,7 +11,7 @@ mod writes;
 
 use super::*;
 use crate::tree::{Applied, Effects, Tree, TreeOptions};
-use crate::types::{Id, SessionId, Txn, TxnBody, Zxid};
+use crate::types::{Id, NamespaceTotals, SessionId, Txn, TxnBody, Zxid};
 use crate::watch::{EventKind, WatchMode, WatcherType};
 use bytes::Bytes;
 use quoll_jute::client::{
@@ -66,6 +66,7 @@ pub(super) struct World {
     pub watches: Watches,
     pub membership: Option<Membership>,
     pub cache: ResponseCache,
+    pub bytes_read: NamespaceTotals,
     pub zxid: Zxid,
     /// Prepared and not yet applied.
     pub queue: VecDeque<Txn>,
@@ -87,6 +88,7 @@ impl World {
             watches: Watches::default(),
             membership: None,
             cache: ResponseCache::new(16, 1 << 20),
+            bytes_read: NamespaceTotals::new(16),
             zxid: Zxid(0x1_0000_0000),
             queue: VecDeque::new(),
         }
@@ -184,6 +186,7 @@ impl World {
             ids: &self.ids,
             config: &self.config,
             cache: &mut self.cache,
+            bytes_read: &mut self.bytes_read,
         };
         serve(&mut cx, op, body, out)
     }

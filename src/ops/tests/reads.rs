@@ -236,3 +236,30 @@ fn a_multi_read_that_cannot_be_served_fails_whole() {
     // Decoded, and then found to be writes: an answer to nothing, but an answer.
     assert_eq!(failing(vec![(1, create("/x", 0))]), super::multi::results(vec![]));
 }
+
+#[test]
+fn what_is_read_counts_with_its_path_and_stat_under_the_first_component() {
+    let mut w = World::new();
+    for path in ["/app", "/app/one", "/app/two"] {
+        w.make(path);
+    }
+    let value = w.tree.lookup("/app").unwrap().data().unwrap().len() as u64;
+    let mut bytes_of = |op, path: &str| {
+        _ = w.read(op, &at(path, false));
+        let mut taken = Vec::new();
+        w.bytes_read.take(|namespace, totals| taken.push((namespace.to_owned(), totals.sum)));
+        taken
+    };
+    let app = |bytes| vec![("app".to_owned(), 68 + bytes)];
+    assert_eq!(bytes_of(OpCode::GetData, "/app"), app(4 + value));
+    assert_eq!(bytes_of(OpCode::Exists, "/app/one"), app(8));
+    for op in [OpCode::GetChildren, OpCode::GetChildren2] {
+        assert_eq!(bytes_of(op, "/app"), app(4 + 6));
+        assert_eq!(bytes_of(op, "/app/two"), app(8));
+        assert_eq!(bytes_of(op, "/"), [], "it has no first component");
+    }
+    for op in [OpCode::GetData, OpCode::Exists, OpCode::GetChildren] {
+        assert_eq!(bytes_of(op, "/app/none"), []);
+    }
+    assert_eq!(bytes_of(OpCode::GetAcl, "/app"), []);
+}

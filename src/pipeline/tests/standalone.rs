@@ -389,3 +389,40 @@ fn a_watch_is_not_told_to_one_who_may_no_longer_read() {
         assert_eq!(to_watcher.len(), usize::from(perms & READ != 0), "{perms}");
     }
 }
+
+#[test]
+fn what_is_written_and_read_behind_it_counts_under_the_first_component() {
+    let mut s = Server::new();
+    let session = s.open(C1);
+    let multi = {
+        let header = |op: OpCode| to_vec(&rec::MultiHeader { type_: op.code(), done: false, err: -1 });
+        let end = to_vec(&rec::MultiHeader { type_: -1, done: true, err: -1 });
+        [header(OpCode::SetData), set("/a", b"12345"), header(OpCode::SetData), set("/b", b""), end].concat()
+    };
+    let mut bytes_of = |op, body: Vec<u8>| {
+        s.ask(C1, session, 1, op, body);
+        s.force();
+        let mut taken = std::collections::BTreeMap::new();
+        s.pipeline
+            .bytes_written()
+            .take(|namespace, totals| _ = taken.insert(namespace.to_owned(), totals.sum));
+        taken.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(bytes_of(OpCode::Create, create("/a", 0)), [("a".to_owned(), 3)]);
+    assert_eq!(bytes_of(OpCode::Create, create("/b", 0)), [("b".to_owned(), 3)]);
+    assert_eq!(bytes_of(OpCode::Create, create("/a", 0)), [], "it is there already");
+    assert_eq!(bytes_of(OpCode::Create, create("/a/e", 1)), [("a".to_owned(), 5)]);
+    assert_eq!(bytes_of(OpCode::SetData, set("/a", b"1234")), [("a".to_owned(), 6)]);
+    assert_eq!(bytes_of(OpCode::Multi, multi), [("a".to_owned(), 7), ("b".to_owned(), 2)]);
+    let delete = to_vec(&rec::DeleteRequest { path: Some("/b".into()), version: -1 });
+    assert_eq!(bytes_of(OpCode::Delete, delete), [("b".to_owned(), 2)]);
+    assert_eq!(bytes_of(OpCode::CloseSession, vec![]), [("a".to_owned(), 4)], "its ephemeral");
+    // A read that waits for a write is counted here, too.
+    let session = s.open(C2);
+    s.ask(C2, session, 1, OpCode::SetData, set("/a", b""));
+    s.ask(C2, session, 2, OpCode::GetData, get("/a", false));
+    s.force();
+    let mut taken = Vec::new();
+    s.pipeline.bytes_read().take(|namespace, totals| taken.push((namespace.to_owned(), totals.sum)));
+    assert_eq!(taken, [("a".to_owned(), 70)]);
+}

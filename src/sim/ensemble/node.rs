@@ -672,10 +672,14 @@ impl World {
         let (mut tree, sessions) = (read.tree, read.sessions);
         self.detach(n, run)?;
         self.ghost.resyncs(n, zxid);
-        self.ghost.members[n].base = zxid;
+        let base = std::mem::replace(&mut self.ghost.members[n].base, zxid);
         let disk_of = self.nodes[n].arc();
         let storage = self.nodes[n].options.clone();
-        resync::install_snapshot(&disk_of, &storage, &mut tree, &sessions).map_err(disk)?;
+        if let Err(e) = resync::install_snapshot(&disk_of, &storage, &mut tree, &sessions) {
+            // What was there before may be there still.
+            self.ghost.members[n].base = base.max(zxid);
+            return Err(disk(e));
+        }
         self.replace(n, run, tree)?;
         run.own.push_back(Input::TreeLoaded { attempt, zxid, sessions });
         Ok(())

@@ -14,7 +14,7 @@ use crate::{
         self, ConnWatches, Connect, Deliveries, Now, Request, Then, write_reply_frame, write_result_frame,
     },
     session::password,
-    types::{ConnId, ErrorCode, Id, OpCode, SessionId, TxnBody, Zxid},
+    types::{ConnId, ErrorCode, Id, NamespaceTotals, OpCode, SessionId, TxnBody, Zxid},
     zab::Packet,
 };
 use bytes::Bytes;
@@ -267,6 +267,7 @@ fn serve_now(
         ids,
         config: &config,
         cache: &mut run.cache,
+        bytes_read: &mut NamespaceTotals::default(),
     };
     let err = ErrorCode::of(&ops::serve(&mut cx, op, body, &mut answer));
     out.extend_from_slice(&events);
