@@ -230,7 +230,8 @@ impl Member {
         if let Some(ensemble) = &mut self.ensemble
             && let Some(time_ms) = ensemble.config_node_due.take()
         {
-            ensemble.set_config_node(tree, time_ms);
+            let bytes = ensemble.set_config_node(tree, time_ms);
+            self.pipeline.bytes_written().add(CONFIG_PATH, bytes as u64);
         }
         self.pipeline.apply(tree, watches, deliveries, txns_max);
         self.has_ready()
@@ -394,8 +395,8 @@ impl Ensemble {
     }
 
     /// The configuration znode says what the active configuration is: that of a file was never in a txn, and one may
-    /// be adopted without its txn. The time is each member's own, as upstream.
-    fn set_config_node(&self, tree: &mut Tree, time_ms: i64) {
+    /// be adopted without its txn. The time is each member's own, as upstream. Answers the bytes of its path and data.
+    fn set_config_node(&self, tree: &mut Tree, time_ms: i64) -> usize {
         let text = self.config.members.to_string();
         let there = tree.lookup(CONFIG_PATH).and_then(|node| node.data());
         // A newer one came with its txn, and is to come.
@@ -403,6 +404,7 @@ impl Ensemble {
         if there != Some(text.as_bytes()) && !newer {
             tree.set_config(text.as_bytes(), reconfig::version(&self.config.members), time_ms);
         }
+        CONFIG_PATH.len() + text.len()
     }
 }
 

@@ -49,14 +49,9 @@ fn members_that_serve_say_the_same_things_of_themselves() {
     });
 }
 
-/// What only a Java program has, and what is not counted by namespace or learner yet.
+/// What only a Java program has, and what is not counted by learner yet.
 fn is_java_or_missing(name: &str) -> bool {
-    let missing = [
-        "write_per_namespace",
-        "read_per_namespace",
-        "learner_handler_qp_size",
-        "learner_handler_qp_time_ms",
-    ];
+    let missing = ["learner_handler_qp_size", "learner_handler_qp_time_ms"];
     ["zk_jvm_", "zk_process_"].iter().any(|start| name.starts_with(start))
         || missing.iter().any(|end| name.ends_with(end))
 }
@@ -86,6 +81,45 @@ fn members_say_how_they_stand_in_their_ensemble() {
             assert!(srvr.contains(&format!("Proposal sizes last/min/max: {last}/{min}/{max}")), "{srvr}");
             e.member(3).word("srst").unwrap();
             assert!(e.member(3).word("srvr").unwrap().contains("Proposal sizes last/min/max: -1/-1/-1"));
+        },
+    );
+}
+
+/// Bytes by the first component of the path, wherever they were read or written.
+#[test]
+fn members_count_bytes_by_namespace() {
+    on_each(
+        |builder| builder.observer(Arm::Quoll),
+        |e| {
+            let mut zk = client(e, 1);
+            zk.create("/app", Some(&[7; 100]), &Acl::open(), 0, 0).unwrap().unwrap();
+            zk.create("/app/x", None, &Acl::open(), 0, 0).unwrap().unwrap();
+            zk.create("/app/session", Some(b"e"), &Acl::open(), 1, 0).unwrap().unwrap();
+            zk.set_data("/app/x", Some(b"12345"), -1).unwrap().unwrap();
+            zk.delete("/app/x", -1).unwrap().unwrap();
+            zk.create("/app/x", Some(b"123"), &Acl::open(), 0, 0).unwrap().unwrap();
+            assert!(zk.create("/app", None, &Acl::open(), 0, 0).unwrap().is_err());
+            for path in ["/", "/app", "/app/x"] {
+                zk.get_data(path, false).unwrap().unwrap();
+                zk.children(path).unwrap().unwrap();
+                zk.exists(path, false).unwrap().unwrap();
+            }
+            assert!(zk.get_data("/app/none", false).unwrap().is_err());
+            zk.close().unwrap();
+            client(e, 4).sync("/").unwrap().unwrap();
+            for id in [1, 3, 4] {
+                let numbers = |e: &Ensemble, kind: &str| {
+                    ["cnt", "sum", "min", "max"].map(|of| {
+                        let value = e.member(id).metric(&format!("{of}_app_{kind}_per_namespace"));
+                        value.map(|value| value.parse::<f64>().unwrap() as u64)
+                    })
+                };
+                // /app, /app/x twice, its data and its end, and the ephemeral and its end.
+                let written = [7, 104 + 6 + 13 + 11 + 6 + 9 + 12, 6, 104].map(Some);
+                e.wait_until("it has them", |e| numbers(e, "write") == written);
+                let read = [6, 6 * 68 + 3 * (4 + 6) + 100 + 8 + 3, 72, 172].map(Some);
+                assert_eq!(numbers(e, "read"), if id == 1 { read } else { [None; 4] });
+            }
         },
     );
 }
