@@ -193,6 +193,7 @@ impl Turn<'_> {
         config.reconfig_enabled.then(|| Membership {
             active: config.members.clone(),
             last_seen: config.last_seen().clone(),
+            untold: false,
             in_step: [config.me].into(),
             standalone_enabled: config.standalone_enabled,
             multi_address: config.multi_address,

@@ -13,6 +13,9 @@ pub struct Membership {
     pub active: Members,
     /// The one that is proposed and not committed; without one, the active one.
     pub last_seen: Members,
+    /// The active one is committed, and the learners are still to be told. A proposal that overtakes this would make them
+    /// forget it, and elect a leader that needs no quorum of it.
+    pub untold: bool,
     /// The leader, and the followers that are in step with it, voters or not.
     pub in_step: BTreeSet<ServerId>,
     /// `standaloneEnabled`: a configuration needs two voters.
@@ -29,7 +32,7 @@ pub(super) fn prepare(cx: &mut PrepareCx<'_>, request: &ReconfigRequest<'_>) -> 
     }
     cx.sessions.check(cx.session)?;
     let ensemble = cx.membership.ok_or(ErrorCode::Unimplemented)?;
-    if ensemble.last_seen.version != ensemble.active.version {
+    if ensemble.last_seen.version != ensemble.active.version || ensemble.untold {
         return Err(ErrorCode::ReconfigInProgress.into());
     }
     let from = request.cur_config_id;

@@ -83,7 +83,7 @@ impl Leading {
     /// More is committed. If a reconfiguration is among it, the new configuration counts from now on.
     pub(super) fn activate(&mut self, me: ServerId) {
         let (Some(membership), Some(learners)) = (&mut self.membership, &mut self.learners) else { return };
-        let Membership { active, last_seen, .. } = membership;
+        let Membership { active, last_seen, untold, .. } = membership;
         let stays = last_seen.votes(me)
             && match (active.servers.get(&me), last_seen.servers.get(&me)) {
                 (Some(before), Some(after)) => before.same_quorum_addresses(after),
@@ -91,6 +91,7 @@ impl Leading {
             };
         let Some((zxid, designated)) = self.broadcast.activate(me, stays) else { return };
         *active = last_seen.clone();
+        *untold = true;
         learners.decide_alone(self.broadcast.decides_alone(me));
         learners.tell(ToLearner::Activated { zxid, designated, members: Box::new(active.clone()) });
     }
@@ -292,7 +293,12 @@ impl Pipeline {
     /// [`accept`](Self::accept), behind the proposals of [`take_log`](Self::take_log).
     pub fn take_to_learners(&mut self) -> Vec<ToLearner> {
         match &mut self.role {
-            Role::Leading(Leading { learners: Some(learners), .. }) => learners.take_out(),
+            Role::Leading(Leading { learners: Some(learners), membership, .. }) => {
+                if let Some(membership) = membership {
+                    membership.untold = false;
+                }
+                learners.take_out()
+            }
             Role::Learning(learning) => learning.take_to_observers(),
             _ => Vec::new(),
         }

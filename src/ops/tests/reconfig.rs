@@ -17,6 +17,7 @@ fn ensemble() -> World {
     w.membership = Some(Membership {
         active: members.clone(),
         last_seen: members,
+        untold: false,
         in_step: [1, 2, 3, 4, 5].map(ServerId).into(),
         standalone_enabled: true,
         multi_address: false,
@@ -159,6 +160,9 @@ fn one_reconfiguration_at_a_time_and_before_anything_is_looked_at() {
     let mut w = ensemble();
     w.membership.as_mut().unwrap().last_seen.version += 1;
     assert_eq!(asked(&mut w, &body(None, Some("x"), None, 7)), Err(ErrorCode::ReconfigInProgress));
+    let mut w = ensemble();
+    w.membership.as_mut().unwrap().untold = true;
+    assert_eq!(asked(&mut w, &body(None, Some("3"), None, -1)), Err(ErrorCode::ReconfigInProgress));
 }
 
 #[test]

@@ -294,3 +294,52 @@ fn only_a_leader_looks_after_containers() {
     assert!(e.peers[2].tree.lookup("/c").is_none());
     e.assert_equal();
 }
+
+/// Found by the simulator (seeds 15072451, 15305434): a request that came with the acknowledgement which committed a
+/// reconfiguration became a proposal that reached the followers before that commit. They forgot the first
+/// configuration, which counted by then, for the second one, and could elect a leader without a quorum of the first.
+#[test]
+fn a_reconfiguration_waits_until_learners_have_been_told_of_the_one_before() {
+    let mut l = Leader::new(&[1, 2, 3]);
+    l.pipeline.config.ops.reconfig_enabled = true;
+    l.pipeline.config.ops.auth.skip_acl = true;
+    let lines =
+        "server.1=h1:1:2;5\nserver.2=h2:1:2;5\nserver.3=h3:1:2;5\nserver.4=h4:1:2;5\nversion=100000000";
+    let members = crate::types::members::Members::read(lines, false).unwrap();
+    l.tree.set_config(members.to_string().as_bytes(), 1 << 32, 0);
+    l.pipeline.set_membership(crate::ops::Membership {
+        active: members.clone(),
+        last_seen: members,
+        untold: false,
+        in_step: [1, 2, 3, 4].map(ServerId).into(),
+        standalone_enabled: true,
+        multi_address: false,
+    });
+    l.forward(SessionId(5), 0, -10, 4000i32.to_be_bytes().into());
+    l.ack(first());
+    let leave = |id: &str| {
+        to_vec(&rec::ReconfigRequest {
+            joining_servers: None,
+            leaving_servers: Some(id.to_owned().into()),
+            new_members: None,
+            cur_config_id: -1,
+        })
+    };
+    let op = OpCode::Reconfig.code();
+    let out = l.forward(SessionId(5), 1, op, leave("4"));
+    assert!(matches!(out[..], [ToLearner::Reconfiguring(_)]), "{out:?}");
+    // All of this before anybody is told.
+    let (zxid, member) = (l.last, ServerId(2));
+    l.pipeline.accept(l.now, &l.tree, Input::Durable(zxid));
+    l.pipeline.accept(l.now, &l.tree, Input::Acked { member, zxid });
+    l.pipeline.accept(l.now, &l.tree, Input::Acked { member: ServerId(3), zxid });
+    assert_eq!(l.pipeline.committed(), zxid);
+    let out = l.forward(SessionId(5), 2, op, leave("3"));
+    assert!(matches!(out[..], [ToLearner::Activated { .. }, ToLearner::Committed(_)]), "{out:?}");
+    // From now on there may be another one.
+    while l.pipeline.has_ready() {
+        l.told();
+    }
+    let out = l.forward(SessionId(5), 3, op, leave("3"));
+    assert!(matches!(out[..], [ToLearner::Reconfiguring(_)]), "{out:?}");
+}

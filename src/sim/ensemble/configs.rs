@@ -142,6 +142,13 @@ impl World {
         self.ghost.show(Seen::Provisioned { node: n })
     }
 
+    /// A server that is no member any more may be the only one, of those whose votes it takes, that knows of the
+    /// configuration without it: the others may still go by the one before. An operator must not make it forget that.
+    fn keep_known(&self, n: usize, found: &Configs) {
+        let known = found.next.as_ref().unwrap_or(&found.active);
+        self.nodes[n].disk.put(NEXT, known.to_string());
+    }
+
     /// Reads what a member goes by after a start.
     pub(super) fn load_configs(&mut self, n: usize) -> Check {
         if !self.settings.reconfig {
@@ -168,6 +175,7 @@ impl World {
         }
         if !found.active.servers.contains_key(&self.nodes[n].id) {
             self.say(|| format!("node {n}: is no member, and gets a configuration"));
+            self.keep_known(n, &found);
             self.provision(n)?;
             found = read(&self.nodes[n].disk)?;
         }
