@@ -10,6 +10,7 @@ mod multis;
 mod noise;
 mod on_each;
 mod order;
+mod played;
 mod reaping;
 mod rollover;
 mod sessions;
