@@ -442,3 +442,28 @@ fn every_word_is_answered_from_the_running_server() {
     let replies = server.word(b"cons");
     assert!(replies.contains("lop=CREA"), "{replies}");
 }
+
+#[test]
+fn a_force_that_takes_longer_than_the_limit_is_warned_of_once() {
+    // Everything takes longer than nothing, and nothing longer than an hour.
+    for (limit_ms, warns) in [(0, true), (3_600_000, false)] {
+        let dir = dir();
+        let server = Server::start(dir.path(), &format!("fsync.warningthresholdms={limit_ms}"));
+        let mut client = server.connect();
+        for n in 0..5 {
+            assert_eq!(client.create(&format!("/n{n}"), b"", 0).err, 0);
+        }
+        let forces = metric(&server, "zk_cnt_fsynctime");
+        let warned = || server.log().matches("fsync.warningthresholdms").count() as i64;
+        if warns {
+            wait_until("it has warned", || warned() > 0);
+            assert!(
+                warned() <= forces && server.log().contains("log.1"),
+                "{forces} forces: {}",
+                server.log()
+            );
+        } else {
+            assert_eq!(warned(), 0, "{}", server.log());
+        }
+    }
+}

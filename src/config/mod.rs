@@ -84,7 +84,7 @@ pub struct StorageConfig {
     pub prealloc_size: u64,
     /// `forceSync`: replies wait until the disk has the log record. `false` risks acknowledged writes.
     pub force_sync: bool,
-    /// `fsync.warningthresholdms`: a force slower than this is logged and counted.
+    /// `fsync.warningthresholdms`: a force slower than this is logged.
     pub fsync_warning_threshold_ms: u64,
     /// `flushDelay`: how long the log may wait for more records before it forces; 0 is at once.
     pub flush_delay_ms: u64,

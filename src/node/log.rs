@@ -11,7 +11,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tracing::warn;
 
 /// How often others go first. Of 0 to 3, 2 made three members on two cores write most at depth 1: 15 % more than 0.
 const YIELDS: usize = 2;
@@ -38,8 +37,6 @@ pub(super) struct Log {
     pub writer: LogWriter,
     pub pace: SnapshotPace,
     pub metrics: Arc<Shard>,
-    /// Slow forces that were told of.
-    pub slow_seen: u64,
 }
 
 impl Log {
@@ -131,23 +128,11 @@ impl Log {
         }
     }
 
-    fn note_slow_force(&mut self) {
-        let stats = self.writer.stats();
-        if stats.slow_forces > self.slow_seen {
-            self.slow_seen = stats.slow_forces;
-            warn!(
-                ms = stats.last_force_us / 1000,
-                "forcing the transaction log took long; every write waits for it (fsync.warningthresholdms)"
-            );
-        }
-    }
-
     fn force(&mut self, txns: usize, bytes: usize, last: Zxid) -> Result<(), StorageError> {
         let start = Instant::now();
         self.writer.force()?;
         self.metrics.record(Summary::FsyncTime, start.elapsed().as_millis() as u64);
         self.metrics.record(Summary::SyncProcessorBatchSize, txns as u64);
-        self.note_slow_force();
         self.shared.core.put(ToCore::Input(Input::Durable(last)));
         if self.pace.add(txns as u64, bytes as u64) {
             // The txns after the snapshot are in a file of their own, so that purging can drop those before it.

@@ -227,7 +227,6 @@ impl Server {
             writer: LogWriter::open(disk.clone(), storage_options.log(), last_zxid),
             pace: SnapshotPace::new(storage.snap_count, storage.snap_size_limit, rand::random()),
             metrics: shared.metrics.shard(shared.workers.len() + 2),
-            slow_seen: 0,
         };
         let core = Core {
             shared: shared.clone(),

@@ -40,7 +40,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "forceSync" Both Unless("no"), "yes", Works;
                 "`no` answers writes before the disk has them: a crash of the machine then loses acknowledged writes"
             "fsync.warningthresholdms" BothAndBare long(Ms), "1000", Works;
-                "a slower force of the log is logged and counted"
+                "a slower force of the log is logged"
             "flushDelay" Both long(Ms), "0", Works;
                 "how long the log may wait for more writes before it forces; 0 or less is not at all"
             "maxBatchSize" Both int(Plain), "1000", Works;

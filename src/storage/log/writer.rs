@@ -35,7 +35,7 @@ pub struct LogOptions {
     pub file_size_max: Option<u64>,
     /// `forceSync`: `false` leaves forcing to the operating system and risks acknowledged writes.
     pub force_sync: bool,
-    /// `fsync.warningthresholdms`: a force that takes longer is logged and counted.
+    /// `fsync.warningthresholdms`: a force that takes longer is logged.
     pub slow_force_ms: u64,
 }
 
@@ -48,12 +48,8 @@ pub struct LogStats {
     pub bytes: u64,
     /// Forces that reached the disk.
     pub forces: u64,
-    /// Forces slower than the threshold.
-    pub slow_forces: u64,
     /// Files begun.
     pub files: u64,
-    /// Duration of the last force in µs.
-    pub last_force_us: u64,
 }
 
 /// Appends batches of records to the newest log and forces them.
@@ -310,13 +306,11 @@ impl LogWriter {
             current.file.sync_data().map_err(StorageError::io("force", &current.path))?;
             let took = start.elapsed();
             self.stats.forces += 1;
-            self.stats.last_force_us = took.as_micros() as u64;
             if took > Duration::from_millis(self.options.slow_force_ms) {
-                self.stats.slow_forces += 1;
                 tracing::warn!(
                     log = %current.path.display(), took_ms = took.as_millis() as u64, file_bytes = current.len,
-                    "forcing the transaction log took long; every write waited: give the log its own fast disk \
-                     (dataLogDir)"
+                    "forcing the transaction log took longer than fsync.warningthresholdms; every write waited: give \
+                     the log its own fast disk (dataLogDir)"
                 );
             }
         }
