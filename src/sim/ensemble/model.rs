@@ -171,6 +171,11 @@ impl Model {
         &self.now
     }
 
+    /// Whether the session has ended, or was never one of the ensemble, after this txn.
+    pub fn is_over(&self, session: SessionId, zxid: Zxid) -> bool {
+        self.sessions.get(&session).is_none_or(|life| life.closed.is_some_and(|closed| closed <= zxid))
+    }
+
     /// The sessions that live now, with their timeouts in ms.
     pub fn living(&self) -> impl Iterator<Item = (SessionId, i32)> + '_ {
         self.sessions.iter().filter(|(_, l)| l.closed.is_none()).map(|(id, l)| (*id, l.timeout_ms))
