@@ -18,7 +18,9 @@ use quoll::ops::{
     is_write, prepare, prepare_delete_container, serve, write_reply,
 };
 use quoll::tree::{DIGEST_VERSION, Effects, Tree, TreeOptions};
-use quoll::types::{ConnId, ErrorCode, Id, NamespaceTotals, OpCode, OwnerRules, SessionId, Txn, TxnBody, TxnFormat, Zxid};
+use quoll::types::{
+    ConnId, ErrorCode, Id, NamespaceTotals, OpCode, OwnerRules, SessionId, Txn, TxnBody, TxnFormat, Zxid,
+};
 use quoll::watch::{EventKind, WatchManager, WatchMode, WatcherType};
 use quoll_jute::RECORDS;
 use quoll_jute::client::AuthPacket;

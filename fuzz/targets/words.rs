@@ -15,7 +15,7 @@ use quoll::admin::{
     ConnectionView, EnsembleView, ExpiryBucket, LatencyStats, Mode, QuotaView, ServerView, SessionsView,
     SizeStats, WatchesSummary, last_op,
 };
-use quoll::types::{OpCode, SessionId, Zxid};
+use quoll::types::{OpCode, QuotaSums, SessionId, Totals, Zxid};
 use std::net::SocketAddr;
 
 const SECRET: &str = "a-name-nobody-may-see";
@@ -119,7 +119,7 @@ fn metrics(s: &mut Source<'_>) -> MetricsView {
         shard.inc_keyed(counter, &s.text());
     }
     for summary in KeyedSummary::ALL {
-        shard.record_keyed(summary, &s.text(), s.number());
+        shard.record_keyed(summary, &s.text(), Totals::one(s.number()));
     }
     metrics.view()
 }
@@ -155,19 +155,19 @@ fn view(s: &mut Source<'_>, settings: u8) -> ServerView {
         environment: s.list(|s| (s.text(), s.text())),
         quotas: s.list(|s| QuotaView {
             namespace: s.text(),
-            count_limit: s.number() as i64,
-            bytes_limit: s.number() as i64,
-            count_usage: s.number() as i64,
-            bytes_usage: s.number() as i64,
+            sums: QuotaSums {
+                limits: (s.byte() & 1 == 1).then(|| (s.number() as i64, s.number() as i64)),
+                usage: (s.byte() & 1 == 1).then(|| (s.number() as i64, s.number() as i64)),
+            },
         }),
         metrics,
         ..ServerView::default()
     };
     view.sessions = match s.byte() & 3 {
-        0 => SessionsView::Owner(s.sessions()),
+        n @ (0 | 2) => SessionsView::Owner { global: s.sessions(), local: (n == 2).then(|| s.sessions()) },
         n => SessionsView::Learner {
             global: s.list(|s| (s.session(), s.number() as u32)),
-            local: (n & 1 == 1).then(|| s.sessions()),
+            local: (n == 3).then(|| s.sessions()),
         },
     };
     view.settings.data_dir = s.text();
