@@ -15,6 +15,7 @@ use crate::{
     pipeline::{Deliveries, Now, PipelineCounts},
     storage::{Disk, StorageOptions},
     tree::{QuotaExcess, QuotaKind},
+    types::first_component,
     zab::LinkId,
 };
 use std::{
@@ -257,7 +258,7 @@ impl Core {
     fn note_quotas(&mut self, now_ms: i64) {
         for QuotaNote { excess, refused, .. } in self.member.pipeline_mut().take_quota_notes() {
             if refused {
-                let namespace = excess.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+                let namespace = first_component(&excess.path).unwrap_or_default();
                 self.metrics.inc_keyed(KeyedCounter::QuotaExceededErrorPerNamespace, namespace);
             }
             if let Some(more) = self.quota_lines.pass(now_ms) {

@@ -23,7 +23,7 @@ pub use codes::{ErrorCode, OpCode};
 pub use host_port::HostPort;
 pub use ids::{ConnId, Epoch, EpochKind, LinkId, ServerId, SessionId, Zxid};
 pub use modes::{CreateMode, Owner, OwnerRules, TTL_MS_MAX};
-pub use path::{PathError, parent_and_name, validate_path};
+pub use path::{PathError, first_component, parent_and_name, validate_path};
 pub use quoll_jute::data::{Stat, StatPersisted};
 pub use quorum::Quorum;
 pub use quota::QuotaSums;

@@ -61,6 +61,13 @@ pub fn parent_and_name(path: &str) -> Option<(&str, &str)> {
     Some((if at == 0 { "/" } else { &path[..at] }, &path[at + 1..]))
 }
 
+/// The first component of a path; `/` has none.
+///
+/// Upstream counterpart: `PathUtils.getTopNamespace`.
+pub fn first_component(path: &str) -> Option<&str> {
+    path.strip_prefix('/').unwrap_or(path).split('/').next().filter(|first| !first.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

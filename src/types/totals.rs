@@ -1,5 +1,6 @@
 //! Count, sum, smallest and largest of values, as a whole and by the first component of a path.
 
+use super::first_component;
 use hashbrown::HashMap;
 
 /// Count, sum, smallest and largest of some values.
@@ -43,8 +44,6 @@ impl Default for Totals {
 ///
 /// Whoever adds often adds mostly for one component, which costs a comparison of a few bytes.
 ///
-/// Upstream counterpart: `PathUtils.getTopNamespace`.
-///
 /// ```
 /// use quoll::types::{NamespaceTotals, Totals};
 ///
@@ -75,13 +74,14 @@ impl NamespaceTotals {
     /// Adds a value for the first component of this path; `/` has none.
     #[inline]
     pub fn add(&mut self, path: &str, value: u64) {
-        let path = path.strip_prefix('/').unwrap_or(path);
         let is_last = path
+            .strip_prefix('/')
+            .unwrap_or(path)
             .as_bytes()
             .strip_prefix(self.last.as_bytes())
             .is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'));
         if !is_last || self.of_last.count == 0 {
-            let Some(namespace) = path.split('/').next().filter(|first| !first.is_empty()) else { return };
+            let Some(namespace) = first_component(path) else { return };
             self.turn_to(namespace);
         }
         self.of_last.merge(Totals::one(value));
