@@ -67,7 +67,7 @@ fuzz_target!(|input: &[u8]| {
     disk.crash(Unforced::Dropped);
     let third = recover(&disk).expect("what was written is recovered");
     assert_eq!(third.last_zxid, zxid);
-    assert!(third.sessions.iter().any(|s| *s == (session, 4_000)));
+    assert!(third.sessions.contains(&(session, 4_000)));
     assert_eq!(third.tree.digest(), first.tree.digest());
 });
 
