@@ -1,7 +1,7 @@
 use crate::{
     pipeline,
     types::{Epoch, ServerId, SessionId, Zxid, members::Members},
-    zab::{EpochKind, LinkId, Packet, election::Notification},
+    zab::{Brought, EpochKind, LinkId, Packet, election::Notification},
 };
 use bytes::Bytes;
 
@@ -265,6 +265,17 @@ pub enum Part {
         /// Whom.
         leader: ServerId,
     },
+}
+
+/// Counts of what a member has heard from leaders and given to learners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberCounts {
+    /// Proposals that it got as a follower that served. (An observer hears of txns when they are committed.)
+    pub proposals_heard: u64,
+    /// Commits that it got as a follower or an observer that served.
+    pub commits_heard: u64,
+    /// Learners that it brought up to date, as a leader or as a follower with observers.
+    pub brought: Brought,
 }
 
 /// How a member stands in its ensemble.

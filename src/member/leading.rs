@@ -46,6 +46,7 @@ impl Turn<'_> {
     pub(super) fn lead(&mut self, input: LeaderInput) {
         let State::Leading(leader) = &mut self.me.state else { return };
         let outputs = leader.step(self.now.mono_ms, &self.me.history, input);
+        self.me.counts.brought += leader.take_brought();
         for output in outputs {
             // What a leader that has resigned had to say before is of no use to anybody.
             if !matches!(self.me.state, State::Leading(_)) {
@@ -58,7 +59,9 @@ impl Turn<'_> {
     /// Lets the protocol towards observers go a step, if this member follows and has any.
     pub(super) fn pass_on(&mut self, input: LeaderInput) {
         let State::Learning { master: Some(master), .. } = &mut self.me.state else { return };
-        for output in master.step(self.now.mono_ms, &self.me.history, input) {
+        let outputs = master.step(self.now.mono_ms, &self.me.history, input);
+        self.me.counts.brought += master.take_brought();
+        for output in outputs {
             self.lead_output(output);
         }
     }

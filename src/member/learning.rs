@@ -103,6 +103,7 @@ impl Turn<'_> {
             // A tree of the leader is on stable storage before it takes the place of the old one.
             LearnerOutput::SaveSnapshot => self.learn_any(LearnerInput::SnapshotSaved),
             LearnerOutput::Append { zxid, entry } => {
+                self.me.counts.proposals_heard += u64::from(matches!(self.me.part, Part::Following { .. }));
                 self.pipe(pipeline::Input::Proposed { zxid, entry });
                 // In what it has missed may be older ones than the leader has spoken of.
                 if let Some(members) = self.pipeline.take_config_seen()
@@ -112,6 +113,7 @@ impl Turn<'_> {
                 }
             }
             LearnerOutput::Commit { zxid } => {
+                self.me.counts.commits_heard += u64::from(self.me.part.learns());
                 self.pipe(pipeline::Input::Committed(zxid));
             }
             LearnerOutput::ConfigSeen { text } => self.see_leaders_config(&text),

@@ -24,7 +24,7 @@ mod reconfig;
 mod tests;
 
 pub use config::{MemberConfig, RoleOptions};
-pub use io::{Input, LearnerPort, Output, Part, Standing, take_before_log};
+pub use io::{Input, LearnerPort, MemberCounts, Output, Part, Standing, take_before_log};
 
 use crate::{
     pipeline::{self, Deliveries, LogBatch, Now, Pipeline, PipelineConfig},
@@ -72,6 +72,7 @@ struct Ensemble {
     part: Part,
     /// Since when it is that, monotonic ms.
     part_since_ms: i64,
+    counts: MemberCounts,
     history: History,
     accepted: Epoch,
     current: Epoch,
@@ -166,6 +167,7 @@ impl Member {
             state: State::Retiring,
             part: Part::Looking,
             part_since_ms: now.mono_ms,
+            counts: MemberCounts::default(),
             history,
             accepted: accepted.unwrap_or(last.epoch()).max(current),
             current,
@@ -314,6 +316,11 @@ impl Member {
                 _ => None,
             },
         })
+    }
+
+    /// What it has heard from leaders and given to learners since its start; nothing of a server that is alone.
+    pub fn counts(&self) -> MemberCounts {
+        self.ensemble.as_ref().map(|e| e.counts).unwrap_or_default()
     }
 
     /// Its epochs: accepted and current. `None` for a server that is alone.

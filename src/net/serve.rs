@@ -354,6 +354,7 @@ impl<'w> Batch<'w> {
             worker.stats.borrow_mut().sizes.add(out.len() - start);
             let count = watches.count();
             if count > 0 {
+                worker.metrics.add(Counter::WatchBytes, watches.bytes());
                 // What setWatches found goes out before its answer.
                 let answer = out.split_off(start);
                 out.extend_from_slice(&notifications);

@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     admin::{
-        metrics::{Counter, Distribution, KEYS_MAX, KeyedSummary, Shard},
+        metrics::{Counter, Distribution, KeyedSummary, Shard},
         words::Command as Word,
     },
     auth,
     frame::{self, LENGTH_LEN, Split},
     ops::{CacheStats, ResponseCache},
     pipeline::{Delivery, Input, Then, WorkerDeliveries},
-    types::{ConnId, Id, NamespaceTotals, OpCode, SessionId, Sizes},
+    types::{ConnId, Id, KEYS_MAX, NamespaceTotals, OpCode, SessionId, Sizes},
 };
 use hashbrown::HashMap;
 use std::{

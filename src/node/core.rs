@@ -3,12 +3,13 @@ use super::{
     log::ToLog,
     membership::Reconfiguration,
     outgoing::Outgoing,
+    parts::PartTimes,
     peers::{Peers, add_messages},
     snapshot::Snapshots,
 };
 use crate::{
     admin::metrics::{Counter, KeyedCounter, KeyedSummary, Shard, Summary},
-    member::{Input as MemberInput, Member, Output, Part, take_before_log},
+    member::{Input as MemberInput, Member, MemberCounts, Output, Part, take_before_log},
     net::{CoreReport, Inbox, OncePerSecond, Shared, ToCore},
     ops::QuotaNote,
     peer::{Event, Poller},
@@ -16,6 +17,7 @@ use crate::{
     storage::{Disk, StorageOptions},
     tree::{QuotaExcess, QuotaKind},
     types::first_component,
+    watch::EventKind,
     zab::LinkId,
 };
 use std::{
@@ -53,6 +55,8 @@ pub(super) struct Core {
     pub tick_ms: i64,
     pub metrics: Arc<Shard>,
     pub seen: PipelineCounts,
+    pub seen_of_member: MemberCounts,
+    pub part_times: PartTimes,
     pub quota_lines: OncePerSecond,
     pub next_tick_ms: i64,
     pub outputs: Vec<Output>,
@@ -71,7 +75,10 @@ impl Core {
         let mut out = Deliveries::new(shared.workers.len());
         let mut woken = vec![false; shared.workers.len()];
         let mut messages = Vec::new();
-        self.next_tick_ms = shared.clock.mono_ms() + self.tick_ms;
+        let now_ms = shared.clock.mono_ms();
+        self.next_tick_ms = now_ms + self.tick_ms;
+        // What it begins with, nobody says.
+        self.part_times.begin(self.member.part(), now_ms, &self.metrics);
         let mut stopping_since = None;
         // Whether the tree has places to give back.
         let mut remains = false;
@@ -251,7 +258,29 @@ impl Core {
                 );
             }
         }
+        if now.notification_bytes != seen.notification_bytes {
+            self.metrics.add(Counter::WatchBytes, now.notification_bytes - seen.notification_bytes);
+        }
+        if self.peers.is_some() {
+            self.metrics.add(Counter::ProposalCount, now.proposed - seen.proposed);
+            self.metrics.add(Counter::CommitCount, now.proposals_committed - seen.proposals_committed);
+            self.metrics.add(Counter::RevalidateCount, now.revalidations_asked - seen.revalidations_asked);
+            self.note_counts_of_member();
+        }
         self.seen = now;
+    }
+
+    fn note_counts_of_member(&mut self) {
+        let (now, seen) = (self.member.counts(), self.seen_of_member);
+        if now != seen {
+            let (brought, before) = (now.brought, seen.brought);
+            self.metrics
+                .add(Counter::LearnerProposalReceivedCount, now.proposals_heard - seen.proposals_heard);
+            self.metrics.add(Counter::LearnerCommitReceivedCount, now.commits_heard - seen.commits_heard);
+            self.metrics.add(Counter::DiffCount, brought.by_txns - before.by_txns);
+            self.metrics.add(Counter::SnapCount, brought.by_tree - before.by_tree);
+            self.seen_of_member = now;
+        }
     }
 
     /// Tells the operator of quotas that were exceeded, once a second at most.
@@ -293,12 +322,22 @@ impl Core {
         pipeline.forget_proposal_sizes();
         pipeline.bytes_read().take(|_, _| {});
         pipeline.bytes_written().take(|_, _| {});
+        self.shared.watches.lock().take_fired();
     }
 
     fn report(&mut self) -> CoreReport {
         let pipeline = self.member.pipeline_mut();
         self.metrics.record_namespaces(KeyedSummary::ReadPerNamespace, pipeline.bytes_read());
         self.metrics.record_namespaces(KeyedSummary::WritePerNamespace, pipeline.bytes_written());
+        for (kind, watches) in self.shared.watches.lock().take_fired() {
+            let summary = match kind {
+                EventKind::NodeCreated => Summary::NodeCreatedWatchCount,
+                EventKind::NodeDeleted => Summary::NodeDeletedWatchCount,
+                EventKind::NodeDataChanged => Summary::NodeChangedWatchCount,
+                EventKind::NodeChildrenChanged => Summary::NodeChildrenWatchCount,
+            };
+            self.metrics.record_all(summary, watches);
+        }
         let sessions = self.member.pipeline().sessions();
         let part = self.member.part();
         CoreReport {

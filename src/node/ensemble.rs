@@ -69,6 +69,7 @@ impl Core {
             }
             Output::Part(part) => {
                 *self.shared.part.lock() = part;
+                self.part_times.begin(part, self.shared.clock.mono_ms(), &self.metrics);
                 peers.set_part(part);
                 self.shared.serving.store(part.serves(), Ordering::Release);
                 match part {

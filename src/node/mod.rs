@@ -23,6 +23,7 @@ pub mod logging;
 mod membership;
 mod options;
 mod outgoing;
+mod parts;
 mod peers;
 mod recovery;
 mod snapshot;
@@ -32,7 +33,8 @@ pub use error::NodeError;
 pub use fatal::Exit;
 
 use self::{
-    core::Core, host::ThisHost, log::Log, membership::Reconfiguration, peers::Peers, snapshot::Snapshots,
+    core::Core, host::ThisHost, log::Log, membership::Reconfiguration, parts::PartTimes, peers::Peers,
+    snapshot::Snapshots,
 };
 use crate::{
     admin::{
@@ -41,7 +43,7 @@ use crate::{
         words::{Whitelist, gtmk::TraceMask},
     },
     config::{EnsembleConfig, HostPort, ServerConfig, dynamic::ConfigFiles},
-    member::{Member, Part},
+    member::{Member, MemberCounts, Part},
     net::{
         self, Acceptor, Bucket, Clock, Command, Door, Inbox, Mailbox, NetSettings, OncePerSecond, Shared,
         ToCore, UnderWay, WorkerPort,
@@ -242,6 +244,8 @@ impl Server {
             tick_ms: i64::from(shared.config.session.tick_time_ms),
             metrics: shared.metrics.shard(shared.workers.len() + 1),
             seen: PipelineCounts::default(),
+            seen_of_member: MemberCounts::default(),
+            part_times: PartTimes::default(),
             quota_lines: OncePerSecond::default(),
             next_tick_ms: 0,
             outputs: Vec::new(),

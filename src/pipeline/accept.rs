@@ -379,6 +379,7 @@ impl Pipeline {
         let size = self.log.push(zxid, |out| txn.write(format, out));
         if let Some(learners) = &mut leading.learners {
             learners.sizes.add(size);
+            self.counts.proposed += 1;
         }
         if let TxnBody::One(SubTxn::Reconfig { data, .. }) = &txn.body {
             leading.reconfigure(self.config.server, data.as_deref());

@@ -7,6 +7,7 @@ use super::{
 use super::{write_connect_frame, write_notification_frame, write_reply_frame, write_result_frame};
 use crate::{
     auth,
+    frame::LENGTH_LEN,
     ops::{self, ReadCx},
     session::{Holder, PASSWORD_LEN, password},
     tree::{DIGEST_VERSION, OpResult, Tree},
@@ -98,6 +99,7 @@ impl Pipeline {
         );
         self.outstanding.applied(zxid);
         self.counts.commits += 1;
+        self.counts.proposals_committed += u64::from(self.role.has_learners());
         self.count_written(&txn.body, &applied.results);
         if let Some((DIGEST_VERSION, expected)) = txn.digest
             && tree.digest_enabled()
@@ -108,12 +110,13 @@ impl Pipeline {
         }
         if !matches!(self.role, Role::Waiting { .. }) {
             let config = &self.config.ops.auth;
-            let notifications = &mut self.counts.notifications;
+            let sent = &mut self.counts.notification_bytes;
             watches.trigger_as(&self.effects, zxid, |conn, ids, event, acl| {
                 if auth::check_acl(acl, Perms::READ, ids, config) {
-                    *notifications += 1;
                     out.push(conn, 0, zxid, Then::Nothing, |bytes| {
+                        let before = bytes.len();
                         write_notification_frame(bytes, zxid, event.kind.code(), event.path);
+                        *sent += (bytes.len() - before - LENGTH_LEN) as u64;
                     });
                 }
             });
@@ -220,9 +223,10 @@ impl Pipeline {
         }
         let mut body = Vec::new();
         let mut events = Vec::new();
+        let mut sink = ConnWatches::new(watches, conn, &request.ids, &mut events);
         let mut cx = ReadCx {
             tree,
-            watches: &mut ConnWatches::new(watches, conn, &request.ids, &mut events),
+            watches: &mut sink,
             session,
             ids: &request.ids,
             config: &self.config.ops,
@@ -230,6 +234,7 @@ impl Pipeline {
             bytes_read: &mut self.bytes_read,
         };
         let err = ErrorCode::of(&ops::serve(&mut cx, op, &request.body, &mut body));
+        self.counts.notification_bytes += sink.bytes();
         out.push(conn, 1, zxid, Then::Nothing, |bytes| {
             bytes.extend_from_slice(&events);
             write_result_frame(bytes, xid, zxid, |out| {

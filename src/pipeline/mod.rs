@@ -49,7 +49,7 @@ use crate::{
     ops::{Outstanding, QuotaNote, ResponseCache},
     session::{SessionIds, SessionTracker},
     tree::{ClosePlan, Effects},
-    types::{ConnId, ErrorCode, NamespaceTotals, SessionId, Txn, TxnBody, Zxid},
+    types::{ConnId, ErrorCode, KEYS_MAX, NamespaceTotals, SessionId, Txn, TxnBody, Zxid},
 };
 use hashbrown::HashMap;
 use log::LogBuffer;
@@ -69,9 +69,6 @@ const CACHE_BYTES_MAX: usize = 4 << 20;
 
 /// The end of a session with so many ephemerals is worth a plan, and an exclusive section of its own.
 const PLANNED_PATHS_MIN: usize = 500;
-
-/// How many first components of paths are told apart in what is counted.
-const NAMESPACES_MAX: usize = 1000;
 
 /// A txn between its check and its application.
 #[derive(Debug)]
@@ -139,10 +136,16 @@ pub struct PipelineCounts {
     pub sessions_expired: u64,
     /// Sessions that were taken up again.
     pub sessions_revalidated: u64,
-    /// Notifications sent.
-    pub notifications: u64,
+    /// Bytes of notifications sent, without the lengths of their frames.
+    pub notification_bytes: u64,
     /// Requests that waited too long.
     pub throttled: u64,
+    /// Txns proposed to learners, as a leader.
+    pub proposed: u64,
+    /// Those of them that were committed.
+    pub proposals_committed: u64,
+    /// Learners' questions whether a session lives.
+    pub revalidations_asked: u64,
 }
 
 /// The write path. See the module.
@@ -213,8 +216,8 @@ impl Pipeline {
             spent: Vec::new(),
             quota_notes: Vec::new(),
             counts: PipelineCounts::default(),
-            bytes_read: NamespaceTotals::new(NAMESPACES_MAX),
-            bytes_written: NamespaceTotals::new(NAMESPACES_MAX),
+            bytes_read: NamespaceTotals::new(KEYS_MAX),
+            bytes_written: NamespaceTotals::new(KEYS_MAX),
             config,
         }
     }

@@ -239,6 +239,7 @@ impl Pipeline {
         session: SessionId,
         timeout_ms: i32,
     ) {
+        self.counts.revalidations_asked += 1;
         if let Role::Learning(learning) = &mut self.role {
             learning.relay_revalidate(link, session, timeout_ms);
             // A connection of this server that has the session is silenced at once, as for one of its own.

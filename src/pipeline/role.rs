@@ -55,6 +55,11 @@ impl Role {
         let broadcast = Broadcast::new(Quorum::majority([server]), last);
         Role::Leading(Leading { broadcast, learners: None, serving: true, membership: None })
     }
+
+    /// Whether this server leads an ensemble.
+    pub(super) fn has_learners(&self) -> bool {
+        matches!(self, Role::Leading(Leading { learners: Some(_), .. }))
+    }
 }
 
 impl Leading {

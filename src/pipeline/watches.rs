@@ -1,5 +1,6 @@
 use super::write_notification_frame;
 use crate::{
+    frame::LENGTH_LEN,
     ops::WatchSink,
     types::{ConnId, Id, Zxid},
     watch::{EventKind, WatchManager, WatchMode, WatcherType},
@@ -29,7 +30,7 @@ pub struct ConnWatches<'a, W> {
 
 impl<'a, W: Watches> ConnWatches<'a, W> {
     /// Those of the connection `conn`, whose caller has these `ids`: what they may read is checked again when a watch
-    /// fires. Frames that are to leave before the reply are appended to `events`.
+    /// fires. Frames that are to leave before the reply are put into `events`, which is empty.
     pub fn new(watches: W, conn: ConnId, ids: &'a Arc<[Id]>, events: &'a mut Vec<u8>) -> Self {
         Self { watches, conn, ids, events, count: 0 }
     }
@@ -37,6 +38,11 @@ impl<'a, W: Watches> ConnWatches<'a, W> {
     /// How many frames were appended.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Their bytes without those of their lengths.
+    pub fn bytes(&self) -> u64 {
+        self.events.len() as u64 - self.count * LENGTH_LEN as u64
     }
 }
 

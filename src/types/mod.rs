@@ -28,5 +28,5 @@ pub use quoll_jute::data::{Stat, StatPersisted};
 pub use quorum::Quorum;
 pub use quota::QuotaSums;
 pub use sizes::Sizes;
-pub use totals::{NamespaceTotals, Totals};
+pub use totals::{KEYS_MAX, NamespaceTotals, Totals};
 pub use txn::{SubTxn, Txn, TxnBody, TxnError, TxnFormat};

@@ -3,6 +3,9 @@
 use super::first_component;
 use hashbrown::HashMap;
 
+/// How many first components of paths, or other keys of a metric, are told apart.
+pub const KEYS_MAX: usize = 1000;
+
 /// Count, sum, smallest and largest of some values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {

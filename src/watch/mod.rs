@@ -23,7 +23,7 @@ use crate::{
         blobs::{Blob, Blobs},
         index::Index,
     },
-    types::{AclList, ConnId, Id, Zxid, parent_and_name},
+    types::{AclList, ConnId, Id, Totals, Zxid, parent_and_name},
 };
 use chunks::Chunks;
 use foldhash::fast::FixedState;
@@ -218,6 +218,8 @@ pub struct WatchManager {
     recursive_count: usize,
     /// Number of the event being handed out.
     event: u64,
+    /// How many connections events have found, by kind.
+    fired: [Totals; 4],
     /// Kept to be used again.
     hits: Vec<u32>,
     lost: Vec<u32>,
@@ -240,6 +242,7 @@ impl WatchManager {
             child_count: 0,
             recursive_count: 0,
             event: 0,
+            fired: [Totals::NONE; 4],
             hits: Vec::new(),
             lost: Vec::new(),
             nobody: Arc::new([]),
@@ -389,14 +392,35 @@ impl WatchManager {
         if !(table == CHILD_TABLE && event.kind == EventKind::NodeDeleted) {
             self.event += 1;
         }
+        let mut told = 0;
         for &conn in &hits {
             let conn = &mut self.conns[conn as usize];
             if conn.heard != self.event {
                 conn.heard = self.event;
+                told += 1;
                 deliver(conn.id, &conn.ids, event, acl);
             }
         }
+        // Upstream counts those that it skips, too.
+        let fired = if table == CHILD_TABLE { hits.len() } else { told };
+        if fired > 0 {
+            self.fired[event.kind as usize - 1].merge(Totals::one(fired as u64));
+        }
         self.hits = hits;
+    }
+
+    /// How many connections' watches each event has fired since this was asked last, by kind of event. Events that fired
+    /// none do not count.
+    ///
+    /// Upstream counterpart: the metrics `node_created_watch_count` and the like.
+    pub fn take_fired(&mut self) -> [(EventKind, Totals); 4] {
+        let [created, deleted, data, children] = std::mem::take(&mut self.fired);
+        [
+            (EventKind::NodeCreated, created),
+            (EventKind::NodeDeleted, deleted),
+            (EventKind::NodeDataChanged, data),
+            (EventKind::NodeChildrenChanged, children),
+        ]
     }
 
     /// Connections that watch this path in this table; their one-shot watches are used up.

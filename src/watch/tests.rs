@@ -449,3 +449,32 @@ fn random_use_is_as_the_plain_model_has_it() {
         }
     }
 }
+
+#[test]
+fn what_each_event_fires_is_counted_as_upstream_counts_it() {
+    let mut w = World::new();
+    w.create("/a");
+    for serial in 1..=3 {
+        w.watch(serial, "/a", WatchMode::Data);
+    }
+    w.watch(1, "/a", WatchMode::Child);
+    w.watch(4, "/", WatchMode::PersistentRecursive);
+    w.set("/a");
+    w.create("/b");
+    // One by one, and once more as a child watch, which tells nobody: connection 1 has heard of it.
+    w.watch(1, "/a", WatchMode::Data);
+    w.delete("/a");
+    let totals = |values: &[u64]| {
+        let mut totals = Totals::NONE;
+        values.iter().for_each(|value| totals.merge(Totals::one(*value)));
+        totals
+    };
+    let expected = [
+        (NodeCreated, totals(&[1])),
+        (NodeDeleted, totals(&[2, 1])),
+        (NodeDataChanged, totals(&[4])),
+        (NodeChildrenChanged, Totals::NONE),
+    ];
+    assert_eq!(w.watches.take_fired(), expected);
+    assert!(w.watches.take_fired().iter().all(|(_, totals)| *totals == Totals::NONE));
+}

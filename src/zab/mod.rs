@@ -17,7 +17,7 @@ mod packet;
 pub use crate::types::{EpochKind, Quorum};
 pub use broadcast::Broadcast;
 pub use history::{History, Logged};
-pub use leader::{Leader, LeaderConfig, LeaderInput, LeaderOutput, LearnerView, LinkId};
+pub use leader::{Brought, Leader, LeaderConfig, LeaderInput, LeaderOutput, LearnerView, LinkId};
 pub use learner::{Learner, LearnerConfig, LearnerInput, LearnerOutput};
 pub use observer_master::{ObserverMaster, ObserverMasterConfig};
 pub use packet::{

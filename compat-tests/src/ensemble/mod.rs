@@ -345,6 +345,22 @@ impl Ensemble {
         self.member_mut(id).process_ended()
     }
 
+    /// Waits until a member's process ends by itself, and answers how.
+    ///
+    /// # Panics
+    /// When it still runs after [`PATIENCE`].
+    #[track_caller]
+    pub fn wait_for_end(&mut self, id: Id) -> std::process::ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process_ended(id) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "member {id} goes on. {}", self.standing());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Stops a member and starts it as the other server on the same data directory, as an operator would.
     pub fn turn_into(&mut self, id: Id, arm: Arm) {
         self.stop(id);

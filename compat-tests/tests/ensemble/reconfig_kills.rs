@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
+use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
-use compat_tests::ensemble::{Ensemble, PATIENCE};
 use compat_tests::ports::Ports;
 use compat_tests::raw::{Client, Enc, write_many};
 use rand::RngExt;
@@ -78,11 +78,7 @@ fn a_configuration_that_cannot_be_kept_is_in_no_log() {
         beside.push(".tmp");
         std::fs::create_dir(&beside).expect("the name is free");
         ask(&mut admin, &e.server_line(1, "observer"), "");
-        let deadline = Instant::now() + PATIENCE;
-        while e.process_ended(who).is_none() {
-            assert!(Instant::now() < deadline, "member {who} goes on");
-            thread::sleep(Duration::from_millis(5));
-        }
+        e.wait_for_end(who);
         assert!(!logs_say(&e, who, "observer"), "member {who} has logged it");
         assert!(e.member(who).log().contains("a reconfiguration cannot be kept"));
         if who == 1 {

@@ -6,6 +6,7 @@ mod acls;
 mod elections;
 mod large;
 mod listening;
+mod metrics;
 mod multis;
 mod noise;
 mod on_each;

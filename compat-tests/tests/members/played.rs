@@ -118,14 +118,7 @@ fn a_follower_that_is_told_to_commit_something_else_than_was_proposed_ends_with_
         leader.propose(EPOCH + 1);
         assert_eq!(leader.hear(), (ACK, EPOCH + 1));
         leader.say(COMMIT, EPOCH + 2, None);
-        let deadline = Instant::now() + PATIENCE;
-        let ended = loop {
-            match e.process_ended(1) {
-                Some(status) => break status,
-                None => assert!(Instant::now() < deadline, "it goes on: {}", e.standing()),
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
+        let ended = e.wait_for_end(1);
         assert_eq!(ended.code(), Some(12));
         format!("{ended}\n")
     });

@@ -15,12 +15,7 @@ fn a_member_whose_election_port_is_taken_tries_as_often_as_it_is_told_and_ends()
         let mut e = Ensemble::of(&[arm; 3]).property("zookeeper.electionPortBindRetry", 2).build();
         let _taken = TcpListener::bind(("127.0.0.1", e.member(1).peer_ports.election)).unwrap();
         e.start(1);
-        loop {
-            if let Some(status) = e.process_ended(1) {
-                return format!("exit {:?}", status.code());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        format!("exit {:?}", e.wait_for_end(1).code())
     });
 }
 

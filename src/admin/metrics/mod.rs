@@ -26,12 +26,9 @@ use histogram::Histogram;
 pub use table::{Counter, Distribution, KeyedCounter, KeyedSummary, State, Summary};
 
 use super::text::round4;
-use crate::types::{NamespaceTotals, Totals};
+use crate::types::{KEYS_MAX, NamespaceTotals, Totals};
 
-/// Keys that one shard keeps of a metric by key; values of further keys are added under [`OTHER_KEY`].
-pub const KEYS_MAX: usize = 1000;
-
-/// Stands for all keys beyond [`KEYS_MAX`].
+/// Stands for the further keys of a metric by key of which a shard keeps [`KEYS_MAX`] already.
 pub const OTHER_KEY: &str = "_other";
 
 /// All metrics of a server.
@@ -192,6 +189,11 @@ impl Shard {
         self.summaries[summary as usize].record(value, 1);
     }
 
+    /// Adds values to a summary.
+    pub fn record_all(&self, summary: Summary, values: Totals) {
+        self.summaries[summary as usize].merge(values);
+    }
+
     /// Adds a value to a distribution.
     pub fn distribute(&self, distribution: Distribution, value: u64) {
         self.distribute_many(distribution, value, 1);
@@ -261,14 +263,19 @@ impl Cell {
     }
 
     fn record(&self, value: u64, times: u32) {
-        self.count.fetch_add(u64::from(times), Relaxed);
-        self.sum.fetch_add(value * u64::from(times), Relaxed);
+        let times = u64::from(times);
+        self.merge(Totals { count: times, sum: value * times, min: value, max: value });
+    }
+
+    fn merge(&self, values: Totals) {
+        self.count.fetch_add(values.count, Relaxed);
+        self.sum.fetch_add(values.sum, Relaxed);
         // Nearly always a look is enough.
-        if value < self.min.load(Relaxed) {
-            self.min.fetch_min(value, Relaxed);
+        if values.min < self.min.load(Relaxed) {
+            self.min.fetch_min(values.min, Relaxed);
         }
-        if value > self.max.load(Relaxed) {
-            self.max.fetch_max(value, Relaxed);
+        if values.max > self.max.load(Relaxed) {
+            self.max.fetch_max(values.max, Relaxed);
         }
     }
 

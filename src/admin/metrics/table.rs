@@ -62,10 +62,10 @@ metrics! {
         SnapshotRateLimitedCount "snapshot_rate_limited_count" Later "snapshots over the AdminServer refused as too many";
         RestoreErrorCount "restore_error_count" Later "restores over the AdminServer that failed";
         RestoreRateLimitedCount "restore_rate_limited_count" Later "restores over the AdminServer refused as too many";
-        LookingCount "looking_count" Later "times this server looked for a leader";
-        DiffCount "diff_count" Later "learners brought up to date by transactions";
-        SnapCount "snap_count" Later "learners brought up to date by a snapshot";
-        CommitCount "commit_count" Later "commits sent by a leader";
+        LookingCount "looking_count" Counted "times this server looked for a leader";
+        DiffCount "diff_count" Counted "learners brought up to date by transactions";
+        SnapCount "snap_count" Counted "learners brought up to date by a snapshot";
+        CommitCount "commit_count" Counted "commits sent by a leader";
         ConnectionRequestCount "connection_request_count" Counted "requests to open or resume a session";
         ConnectionRejected "connection_rejected" Counted "connections refused by the throttle or a limit";
         BytesReceivedCount "bytes_received_count" Counted "bytes of requests";
@@ -83,17 +83,17 @@ metrics! {
         PrepProcessorRequestQueued "prep_processor_request_queued" Later "requests given to the core to be checked";
         OutstandingChangesQueued "outstanding_changes_queued" Later "records of changes under way made";
         OutstandingChangesRemoved "outstanding_changes_removed" Later "records of changes under way done with";
-        RevalidateCount "revalidate_count" Later "sessions a leader confirmed to learners";
+        RevalidateCount "revalidate_count" Counted "sessions a leader confirmed to learners";
         ConnectionDropCount "connection_drop_count" Counted "client connections closed";
         ConnectionRevalidateCount "connection_revalidate_count" Counted "sessions resumed on another connection";
         SessionlessConnectionsExpired "sessionless_connections_expired" Counted "connections closed because no session was opened in time";
         StaleSessionsExpired "stale_sessions_expired" Counted "sessions that expired";
         RequestCommitQueued "request_commit_queued" Never "commits given to the Java server's commit stage";
         ThrottledOps "throttled_ops" Counted "requests answered with error -127";
-        LearnerProposalReceivedCount "learner_proposal_received_count" Later "proposals a learner received";
-        LearnerCommitReceivedCount "learner_commit_received_count" Later "commits a learner received";
+        LearnerProposalReceivedCount "learner_proposal_received_count" Counted "proposals a learner received";
+        LearnerCommitReceivedCount "learner_commit_received_count" Counted "commits a learner received";
         SyncProcessorRequestQueued "sync_processor_request_queued" Counted "transactions given to the log";
-        ProposalCount "proposal_count" Later "proposals sent by a leader";
+        ProposalCount "proposal_count" Counted "proposals sent by a leader";
         QuitLeadingDueToDisloyalVoter "quit_leading_due_to_disloyal_voter" Later "times a leader stepped down because a voter left it";
         StaleRequests "stale_requests" Counted "requests whose connection was closed or whose session had run out";
         StaleRequestsDropped "stale_requests_dropped" Counted "such requests that were dropped";
@@ -108,7 +108,7 @@ metrics! {
         SkipLearnerRequestToNextProcessorCount "skip_learner_request_to_next_processor_count" Never "learners' requests that took a shorter way";
         RequestsNotForwardedToCommitProcessor "requests_not_forwarded_to_commit_processor" Never "learners' requests that took a shorter way in a leader";
         ResponseBytes "response_bytes" Counted "bytes of replies";
-        WatchBytes "watch_bytes" Later "bytes of notifications";
+        WatchBytes "watch_bytes" Counted "bytes of notifications";
     }
 }
 
@@ -119,21 +119,21 @@ metrics! {
         SnapshotTime "snapshottime" Counted "writing a snapshot";
         RestoreTime "restore_time" Later "a restore over the AdminServer";
         DbInitTime "dbinittime" Counted "loading snapshot and logs at start";
-        FollowerSyncTime "follower_sync_time" Later "a follower catching up";
-        ObserverSyncTime "observer_sync_time" Later "an observer catching up";
-        ElectionTime "election_time" Later "an election";
+        FollowerSyncTime "follower_sync_time" Counted "a follower catching up";
+        ObserverSyncTime "observer_sync_time" Counted "an observer catching up";
+        ElectionTime "election_time" Counted "an election";
         ConnectionTokenDeficit "connection_token_deficit" Counted "tokens missing in the connection throttle";
         InflightSnapCount "inflight_snap_count" Later "learners receiving a snapshot at once";
         InflightDiffCount "inflight_diff_count" Later "learners receiving transactions at once";
-        NodeCreatedWatchCount "node_created_watch_count" Later "watches triggered by a creation";
-        NodeDeletedWatchCount "node_deleted_watch_count" Later "watches triggered by a deletion";
-        NodeChangedWatchCount "node_changed_watch_count" Later "watches triggered by changed data";
-        NodeChildrenWatchCount "node_children_watch_count" Later "watches triggered by changed children";
+        NodeCreatedWatchCount "node_created_watch_count" Counted "watches triggered by a creation";
+        NodeDeletedWatchCount "node_deleted_watch_count" Counted "watches triggered by a deletion";
+        NodeChangedWatchCount "node_changed_watch_count" Counted "watches triggered by changed data";
+        NodeChildrenWatchCount "node_children_watch_count" Counted "watches triggered by changed children";
         PrepProcessorQueueSize "prep_processor_queue_size" Counted "requests waiting for the core";
         PrepProcessTime "prep_process_time" Later "checking a request";
         ProposalProcessTime "proposal_process_time" Later "proposing a transaction";
-        UnavailableTime "unavailable_time" Later "time without service";
-        LeaderUnavailableTime "leader_unavailable_time" Later "time without a leader";
+        UnavailableTime "unavailable_time" Counted "time without service";
+        LeaderUnavailableTime "leader_unavailable_time" Counted "time without a leader";
         RequestsInSessionQueue "requests_in_session_queue" Never "requests of a session in the Java server's commit stage";
         PendingSessionQueueSize "pending_session_queue_size" Never "sessions that wait in that stage";
         ReadsAfterWriteInSessionQueue "reads_after_write_in_session_queue" Never "reads that wait there behind a write";

@@ -61,8 +61,33 @@ pub struct Leader {
     activation: Option<(Zxid, ServerId)>,
     /// Another one is to lead: who, and until when it has to have left.
     hand_over: Option<(Option<ServerId>, i64)>,
+    brought: Brought,
     now_ms: i64,
     out: Vec<LeaderOutput>,
+}
+
+/// How many learners were brought up to date by whom, and how.
+///
+/// Upstream counterpart: the metrics `diff_count` and `snap_count` of `LearnerHandler`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Those that were sent the txns that they miss, or told to cut off those that they have too many.
+    pub by_txns: u64,
+    /// Those that were sent the tree.
+    pub by_tree: u64,
+}
+
+impl Brought {
+    pub(super) fn add(&mut self, by_tree: bool) {
+        *if by_tree { &mut self.by_tree } else { &mut self.by_txns } += 1;
+    }
+}
+
+impl std::ops::AddAssign for Brought {
+    fn add_assign(&mut self, other: Self) {
+        self.by_txns += other.by_txns;
+        self.by_tree += other.by_tree;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +121,7 @@ impl Leader {
             barriers: VecDeque::new(),
             activation: None,
             hand_over: None,
+            brought: Brought::default(),
             now_ms,
             out: Vec::new(),
         }
@@ -192,6 +218,11 @@ impl Leader {
             let synced = matches!(l.stage, Stage::Acked | Stage::Serving);
             Some(LearnerView { link: *link, server: l.server?, observer: l.observer, acked: l.acked, synced })
         })
+    }
+
+    /// The learners that were brought up to date, or are being so, since this was asked last.
+    pub fn take_brought(&mut self) -> Brought {
+        std::mem::take(&mut self.brought)
     }
 
     /// Itself, and the followers that are in step with it at this time, voters or not.

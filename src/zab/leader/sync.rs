@@ -127,6 +127,7 @@ impl Leader {
             self.out.push(LeaderOutput::Joins { member });
         }
         l.stage = Stage::Syncing(snapshot);
+        self.brought.add(snapshot);
         // How long a tree takes to get through, nobody knows; the clock runs from its end.
         l.deadline_ms = (!snapshot).then_some(self.now_ms + self.config.init_limit_ms);
         self.out.push(LeaderOutput::Send { link, bytes: bytes.into() });

@@ -17,7 +17,10 @@ mod tests;
 use self::link::{Link, Stage};
 use super::{
     History, LeaderInput, LeaderOutput, LinkId, Logged, PROTOCOL_VERSION, Packet, epoch_start,
-    leader::plan::{Files, Plan, not_kept, plan},
+    leader::{
+        Brought,
+        plan::{Files, Plan, not_kept, plan},
+    },
     write_proposal,
 };
 use crate::types::{Epoch, ServerId, Zxid};
@@ -68,6 +71,7 @@ pub struct ObserverMaster {
     kept: VecDeque<Logged>,
     kept_bytes: usize,
     next_ping_ms: i64,
+    brought: Brought,
     now_ms: i64,
     out: Vec<LeaderOutput>,
 }
@@ -85,9 +89,15 @@ impl ObserverMaster {
             sent: history.last_committed(),
             kept: VecDeque::new(),
             kept_bytes: 0,
+            brought: Brought::default(),
             now_ms,
             out: Vec::new(),
         }
+    }
+
+    /// The observers that were brought up to date, or are being so, since this was asked last.
+    pub fn take_brought(&mut self) -> Brought {
+        std::mem::take(&mut self.brought)
     }
 
     /// Takes an input at a time (ms, monotonic) and gives what is to be done, in order. `history` is that of the
@@ -301,6 +311,7 @@ impl ObserverMaster {
         Packet::NewLeader { zxid: epoch_start(self.config.epoch), config: Some(config) }.write(&mut bytes);
         if let Some(l) = self.links.get_mut(&link) {
             l.stage = Stage::Syncing;
+            self.brought.add(snapshot);
         }
         // How long a tree takes to get through, nobody knows; the clock runs from its end.
         if !snapshot {
