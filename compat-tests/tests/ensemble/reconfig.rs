@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -334,6 +334,9 @@ pub struct Writes {
 
 impl Writes {
     pub fn begin(at: Vec<SocketAddr>) -> Writes {
+        // Names that are there already cost a session each: rounds later there are thousands of them.
+        static BEGUN: AtomicU32 = AtomicU32::new(0);
+        let begun = BEGUN.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(std::sync::Mutex::new(Vec::new()));
         let (its_stop, its_done) = (stop.clone(), done.clone());
@@ -343,7 +346,7 @@ impl Writes {
                 if its_stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let path = format!("/w{n:07}");
+                let path = format!("/w{begun}-{n:07}");
                 let mut servers = at.iter().cycle().skip(lost % at.len()).take(at.len());
                 let Some(mut client) =
                     zk.take().or_else(|| servers.find_map(|at| Client::connect(*at, 30_000).ok()))

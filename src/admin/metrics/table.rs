@@ -83,7 +83,7 @@ metrics! {
         PrepProcessorRequestQueued "prep_processor_request_queued" Later "requests given to the core to be checked";
         OutstandingChangesQueued "outstanding_changes_queued" Later "records of changes under way made";
         OutstandingChangesRemoved "outstanding_changes_removed" Later "records of changes under way done with";
-        RevalidateCount "revalidate_count" Counted "sessions a leader confirmed to learners";
+        RevalidateCount "revalidate_count" Counted "sessions that learners asked a leader about";
         ConnectionDropCount "connection_drop_count" Counted "client connections closed";
         ConnectionRevalidateCount "connection_revalidate_count" Counted "sessions resumed on another connection";
         SessionlessConnectionsExpired "sessionless_connections_expired" Counted "connections closed because no session was opened in time";
