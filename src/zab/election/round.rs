@@ -114,6 +114,9 @@ pub enum Output {
 pub struct Election {
     config: ElectionConfig,
     state: PeerState,
+    /// Whether it has begun to look for a leader since its start. The round does not say so: that of a stock member that a
+    /// reconfiguration has given its leader is 0, and whoever joins it there takes it over.
+    has_looked: bool,
     round: i64,
     /// This member's last logged zxid and current epoch.
     own: (Zxid, i64),
@@ -144,6 +147,7 @@ impl Election {
             interval_ms: config.notification_interval_min_ms,
             config,
             state: PeerState::Looking,
+            has_looked: false,
             round: 0,
             own: (Zxid::ZERO, 0),
             initial: Proposal::NONE,
@@ -164,7 +168,7 @@ impl Election {
         match input {
             Input::Look { last, peer_epoch } => self.look(now_ms, last, peer_epoch),
             Input::Heard { from, notification } => {
-                if self.has_looked() {
+                if self.has_looked {
                     self.answer(now_ms, from, &notification);
                 }
                 // Who has no vote is answered and does not count, not even as a sign that there is news.
@@ -247,18 +251,14 @@ impl Election {
         self.votes.get(&voter).is_some_and(|vote| vote.agrees(&self.vote()))
     }
 
-    /// Whether it has begun to look for a leader since its start.
-    fn has_looked(&self) -> bool {
-        self.round > 0
-    }
-
     /// Whether it looks for a leader. At its start it is a looking member for others, and is not in a round yet.
     fn looks(&self) -> bool {
-        self.state == PeerState::Looking && self.has_looked()
+        self.state == PeerState::Looking && self.has_looked
     }
 
     fn look(&mut self, now_ms: i64, last: Zxid, peer_epoch: i64) {
         self.state = PeerState::Looking;
+        self.has_looked = true;
         self.own = (last, peer_epoch);
         self.round += 1;
         self.initial = if self.config.voter {

@@ -598,3 +598,23 @@ fn who_talks_much_does_not_silence_others() {
     }
     assert_eq!(told, [200, 600, 1400, 3000, 6200]);
 }
+
+/// Found by members killed around reconfigurations: a stock member whom one gives its leader says that it follows since
+/// round 0. A member that joined by its word was in round 0, took itself for one that had not looked for a leader yet, and
+/// answered nobody: a voter that came back never had the quorum that it needs to follow.
+#[test]
+fn who_joins_by_the_word_of_round_0_answers_those_that_look() {
+    let mut mine = between(1, &[1, 2, 3], &[]);
+    look(&mut mine, 1);
+    let proposal = Proposal { leader: ServerId(3), zxid: Zxid(7), peer_epoch: 1 };
+    mine.step(1, heard(3, Vote { proposal, round: 8, state: PeerState::Leading }));
+    let outputs = mine.step(2, heard(2, Vote { proposal, round: 0, state: PeerState::Following }));
+    assert_eq!(outputs, [Output::Decided(Role::Follower(ServerId(3)))]);
+    let own = Proposal { leader: ServerId(2), zxid: Zxid(7), peer_epoch: 1 };
+    let outputs = mine.step(1000, heard(2, Vote { proposal: own, round: 1, state: PeerState::Looking }));
+    assert_eq!(
+        outputs,
+        [Output::Send { to: ServerId(2), notification: Notification::new(mine.vote(), "version=0".into()) }]
+    );
+    assert_eq!(mine.vote(), Vote { proposal, round: 0, state: PeerState::Following });
+}
