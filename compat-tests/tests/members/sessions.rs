@@ -1,5 +1,6 @@
 //! Sessions: where they are, and what keeps them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -46,20 +47,30 @@ fn a_session_at_any_member_lives_by_its_pings_and_ends_without_them() {
                 let addr = e.member(id).addr();
                 let mut lives = Client::connect(addr, 1).unwrap();
                 ephemeral(&mut lives, &format!("/lives-{id}"));
-                // Twice as long as it takes: the second one begins after the first has ended.
-                for turn in 0..2 {
-                    let mut ends = Client::connect(addr, 1).unwrap();
-                    let path = format!("/ends-{id}-{turn}");
-                    ephemeral(&mut ends, &path);
-                    // Without a word.
-                    drop(ends);
-                    let mut seen = client(e, leader(e));
-                    while seen.exists(&path, false).unwrap().is_ok() {
-                        lives.ping().unwrap();
-                        thread::sleep(Duration::from_millis(50));
+                // Beside the test, which may wait for a slow disk for longer than the session has.
+                let over = AtomicBool::new(false);
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        while !over.load(Ordering::Relaxed) {
+                            lives.ping().unwrap();
+                            thread::sleep(Duration::from_millis(50));
+                        }
+                    });
+                    let _over = AtItsEnd(&over);
+                    // Twice as long as it takes: the second one begins after the first has ended.
+                    for turn in 0..2 {
+                        let mut ends = Client::connect(addr, 1).unwrap();
+                        let path = format!("/ends-{id}-{turn}");
+                        ephemeral(&mut ends, &path);
+                        // Without a word.
+                        drop(ends);
+                        let mut seen = client(e, leader(e));
+                        while seen.exists(&path, false).unwrap().is_ok() {
+                            thread::sleep(Duration::from_millis(50));
+                        }
+                        seen.exists(&format!("/lives-{id}"), false).unwrap().unwrap();
                     }
-                    seen.exists(&format!("/lives-{id}"), false).unwrap().unwrap();
-                }
+                });
             }
             // Once, by the leader, for everybody.
             for id in e.ids() {
@@ -71,6 +82,15 @@ fn a_session_at_any_member_lives_by_its_pings_and_ends_without_them() {
             }
         },
     );
+}
+
+/// Says that something is over, also when it fails.
+struct AtItsEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtItsEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn ephemeral(zk: &mut Client, path: &str) {
