@@ -240,47 +240,34 @@ impl Core {
         }
     }
 
-    /// Hands on what the pipeline counts.
+    /// Hands on what the pipeline and the member count.
     fn note_counts(&mut self) {
         let (now, seen) = (self.member.pipeline().counts(), self.seen);
-        if now.sessions_expired != seen.sessions_expired {
-            self.metrics.add(Counter::StaleSessionsExpired, now.sessions_expired - seen.sessions_expired);
-        }
-        if now.throttled != seen.throttled {
-            self.metrics.add(Counter::ThrottledOps, now.throttled - seen.throttled);
-        }
-        if now.digest_mismatches != seen.digest_mismatches {
-            self.metrics.add(Counter::DigestMismatchesCount, now.digest_mismatches - seen.digest_mismatches);
-            if seen.digest_mismatches == 0 {
-                error!(
-                    "the tree is not what it was expected to be after a transaction: its digest differs. This is a \
-                     bug; the metric digest_mismatches_count counts further ones"
-                );
+        let (member, before) = (self.member.counts(), self.seen_of_member);
+        for (counter, now, seen) in [
+            (Counter::StaleSessionsExpired, now.sessions_expired, seen.sessions_expired),
+            (Counter::ThrottledOps, now.throttled, seen.throttled),
+            (Counter::DigestMismatchesCount, now.digest_mismatches, seen.digest_mismatches),
+            (Counter::WatchBytes, now.notification_bytes, seen.notification_bytes),
+            (Counter::ProposalCount, now.proposed, seen.proposed),
+            (Counter::CommitCount, now.proposals_committed, seen.proposals_committed),
+            (Counter::RevalidateCount, now.revalidations_asked, seen.revalidations_asked),
+            (Counter::LearnerProposalReceivedCount, member.proposals_heard, before.proposals_heard),
+            (Counter::LearnerCommitReceivedCount, member.commits_heard, before.commits_heard),
+            (Counter::DiffCount, member.brought.by_txns, before.brought.by_txns),
+            (Counter::SnapCount, member.brought.by_tree, before.brought.by_tree),
+        ] {
+            if now != seen {
+                self.metrics.add(counter, now - seen);
             }
         }
-        if now.notification_bytes != seen.notification_bytes {
-            self.metrics.add(Counter::WatchBytes, now.notification_bytes - seen.notification_bytes);
+        if now.digest_mismatches != seen.digest_mismatches && seen.digest_mismatches == 0 {
+            error!(
+                "the tree is not what it was expected to be after a transaction: its digest differs. This is a bug; \
+                 the metric digest_mismatches_count counts further ones"
+            );
         }
-        if self.peers.is_some() {
-            self.metrics.add(Counter::ProposalCount, now.proposed - seen.proposed);
-            self.metrics.add(Counter::CommitCount, now.proposals_committed - seen.proposals_committed);
-            self.metrics.add(Counter::RevalidateCount, now.revalidations_asked - seen.revalidations_asked);
-            self.note_counts_of_member();
-        }
-        self.seen = now;
-    }
-
-    fn note_counts_of_member(&mut self) {
-        let (now, seen) = (self.member.counts(), self.seen_of_member);
-        if now != seen {
-            let (brought, before) = (now.brought, seen.brought);
-            self.metrics
-                .add(Counter::LearnerProposalReceivedCount, now.proposals_heard - seen.proposals_heard);
-            self.metrics.add(Counter::LearnerCommitReceivedCount, now.commits_heard - seen.commits_heard);
-            self.metrics.add(Counter::DiffCount, brought.by_txns - before.by_txns);
-            self.metrics.add(Counter::SnapCount, brought.by_tree - before.by_tree);
-            self.seen_of_member = now;
-        }
+        (self.seen, self.seen_of_member) = (now, member);
     }
 
     /// Tells the operator of quotas that were exceeded, once a second at most.
