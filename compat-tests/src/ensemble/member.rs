@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a member may take to answer a four-letter word before it counts as not answering.
 const WORD_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Why a Java follower ends by itself, with status 0, now and then when its leader goes: it brings its tree up to its log
+/// (`ZooKeeperServer.shutdown`) while its `CommitProcessor`, which nobody waits for, still applies the last commit.
+const ENDED_WHILE_COMMITTING: &str = "IllegalStateException: Committed proposal cached out of order";
+
 /// What a member is at the moment, by its own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -55,6 +59,8 @@ pub struct Member {
     /// What the members' names stand for, if they have any.
     pub(super) names: Option<Arc<Names>>,
     pub(super) suspended: bool,
+    /// How long its log was when it was last started, in bytes.
+    pub(super) log_before: usize,
 }
 
 impl Member {
@@ -156,6 +162,7 @@ impl Member {
             .append(true)
             .open(self.log_path())
             .unwrap_or_else(|e| panic!("cannot open {}: {e}", self.log_path().display()));
+        self.log_before = log.metadata().map_or(0, |meta| meta.len() as usize);
         self.process = Some(Process::spawn(command, log, &self.dir));
         self.suspended = false;
     }
@@ -173,6 +180,14 @@ impl Member {
         let status = self.process.as_mut()?.try_wait()?;
         self.process = None;
         Some(status)
+    }
+
+    /// Whether its process, which has ended, is one of upstream's that lost a race with itself: whoever runs such a server
+    /// starts it again.
+    pub(super) fn ended_while_committing(&self) -> bool {
+        let log = fs::read(self.log_path()).unwrap_or_default();
+        let last = String::from_utf8_lossy(log.get(self.log_before..).unwrap_or_default());
+        self.arm == Arm::Java && last.contains(ENDED_WHILE_COMMITTING)
     }
 
     pub(super) fn end(&mut self, signal: Signal) -> ExitStatus {

@@ -131,6 +131,7 @@ impl EnsembleBuilder {
                     dir,
                     process: None,
                     suspended: false,
+                    log_before: 0,
                 };
                 (id, member)
             })
@@ -442,23 +443,31 @@ impl Ensemble {
         leader
     }
 
-    /// Waits for a condition.
+    /// Waits for a condition. A Java member that ended by the race that [`Member`] knows of is started again.
     ///
     /// # Panics
-    /// When it does not come within [`PATIENCE`], or a process that should run has ended.
+    /// When it does not come within [`PATIENCE`], or another process that should run has ended.
     #[track_caller]
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&Ensemble) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
-            for member in self.members.values_mut() {
-                if let Some(status) = member.process_ended() {
-                    panic!("waiting until {what}: member {} ({}) ended with {status}", member.id, member.arm);
-                }
-            }
+            self.expect_processes(what);
             if Instant::now() > deadline {
                 panic!("not so after {PATIENCE:?}: {what}. {}", self.standing());
             }
             thread::sleep(Duration::from_millis(25));
+        }
+    }
+
+    #[track_caller]
+    fn expect_processes(&mut self, what: &str) {
+        for member in self.members.values_mut() {
+            let Some(status) = member.process_ended() else { continue };
+            if !member.ended_while_committing() {
+                panic!("waiting until {what}: member {} ({}) ended with {status}", member.id, member.arm);
+            }
+            eprintln!("member {} (java) ended while it committed, and is started again", member.id);
+            member.launch(None, &self.properties);
         }
     }
 
