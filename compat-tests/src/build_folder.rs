@@ -6,6 +6,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -52,6 +54,16 @@ pub fn lock(name: &str) -> Lock {
 pub fn try_lock(name: &str) -> Option<Lock> {
     let file = open_lock_file(name);
     flock(&file, FlockOperation::NonBlockingLockExclusive).ok().map(|()| Lock { _file: file })
+}
+
+/// Waits for one of the `places` called `name`: so many may be held at once.
+pub fn place(name: &str, places: usize) -> Lock {
+    loop {
+        if let Some(free) = (0..places).find_map(|n| try_lock(&format!("{name}-{n}"))) {
+            return free;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn open_lock_file(name: &str) -> File {
@@ -147,5 +159,19 @@ mod tests {
         assert!(try_lock(&name).is_none());
         drop(held);
         assert!(try_lock(&name).is_some());
+    }
+
+    #[test]
+    fn as_many_places_are_held_at_once_as_there_are() {
+        let name = format!("place-test-{}", std::process::id());
+        let held = [place(&name, 2), place(&name, 2)];
+        let waiting = thread::spawn({
+            let name = name.clone();
+            move || drop(place(&name, 2))
+        });
+        assert!((0..2).all(|n| try_lock(&format!("{name}-{n}")).is_none()));
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.join().expect("a place is free");
     }
 }

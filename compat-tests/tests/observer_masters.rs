@@ -4,10 +4,9 @@
 //! which knows the ports of both, finds it there.
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
-use compat_tests::build_folder::lock;
-use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
 use compat_tests::ensemble::proxy::SyncKind;
+use compat_tests::ensemble::{Ensemble, turn};
 use compat_tests::load::converge::converge;
 use compat_tests::ports::Ports;
 use compat_tests::raw::{Acl, Client, Enc, flag, session_passwd, write_many};
@@ -63,7 +62,7 @@ fn a_quoll_observer_behind_quoll_followers_hears_of_reconfigurations_and_becomes
 
 /// Three voters and an observer behind one of them, which is told of other configurations and in the end votes.
 fn is_reconfigured(voters: Arm, observer: Arm) {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     let ports = Ports::reserve();
     let mut e = Ensemble::of(&[voters; 3]).observer(observer).own_hosts().master_port(ports.port(0)).build();
     for id in [1, 3] {
@@ -157,7 +156,7 @@ fn all_say(e: &mut Ensemble, holds: impl Fn(&str) -> bool) {
 
 /// An observer is away for some writes and comes back to a follower, several times.
 fn comes_back(voters: Arm, observer: Arm, size_factor: &str, absences: &[(u32, SyncKind)]) {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     let ports = Ports::reserve();
     let mut e = Ensemble::of(&[voters; 2])
         .observer(observer)
@@ -212,7 +211,7 @@ fn same_everywhere(e: &Ensemble) {
 }
 
 fn observe(voters: Arm, observer: Arm) {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     let ports = Ports::reserve();
     let mut ensemble = Ensemble::of(&[voters; 2]).observer(observer).master_port(ports.port(0)).build();
     ensemble.start(1);

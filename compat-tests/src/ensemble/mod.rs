@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::arm::Arm;
+use crate::build_folder::{Lock, place};
 use crate::ports::Ports;
 use crate::state::SUPER_DIGEST;
 use disk::SmallDisk;
@@ -31,6 +32,14 @@ use proxy::{Id, Network, PeerPorts};
 
 /// How long an ensemble may take to come to a state that it must come to.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How many ensembles may run at once: their members wait more than they work, and two cores have room for two.
+const AT_ONCE: usize = 2;
+
+/// Waits until a test may have an ensemble (or several, one after the other), and keeps the place until it is dropped.
+pub fn turn() -> Lock {
+    place("ensembles", AT_ONCE)
+}
 
 /// Says what an ensemble consists of. Without further words: `tickTime` 500, `initLimit` 20, `syncLimit` 6,
 /// every four-letter word allowed, logs of 256 KiB.

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use compat_tests::arm::Arm;
-use compat_tests::build_folder::{Lock, lock};
+use compat_tests::build_folder::Lock;
 use compat_tests::ensemble::member::Mode;
-use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
+use compat_tests::ensemble::{Ensemble, EnsembleBuilder, turn};
 use compat_tests::load::{Load, LoadSettings, Report};
 use compat_tests::raw::{Client, Enc, op};
 use rand::SeedableRng;
@@ -30,14 +30,13 @@ pub struct Run {
     begun: Instant,
     /// Rounds so far.
     pub round: u32,
-    /// A small machine has no room for two ensembles at once.
-    _alone: Lock,
+    _turn: Lock,
 }
 
 impl Run {
     /// Waits for its turn and says how the run is repeated.
     pub fn new(test: &str) -> Run {
-        let alone = lock("ensemble-tests");
+        let turn = turn();
         let seed = number("QUOLL_FAULT_SEED").unwrap_or_else(|| rand::random::<u32>().into());
         let seconds = number("QUOLL_FAULT_SECONDS");
         let members = std::env::var("QUOLL_FAULT_MEMBERS").map(|m| format!("QUOLL_FAULT_MEMBERS={m} "));
@@ -46,14 +45,7 @@ impl Run {
             members.unwrap_or_default(),
             seconds.map(|s| format!("QUOLL_FAULT_SECONDS={s} ")).unwrap_or_default(),
         );
-        Run {
-            seed,
-            rng: StdRng::seed_from_u64(seed),
-            seconds,
-            begun: Instant::now(),
-            round: 0,
-            _alone: alone,
-        }
+        Run { seed, rng: StdRng::seed_from_u64(seed), seconds, begun: Instant::now(), round: 0, _turn: turn }
     }
 
     /// Rounds of load with faults: in each, `faults` runs beside the load, and then everything is verified.

@@ -3,12 +3,11 @@
 use std::net::TcpStream;
 
 use compat_tests::arm::compare_arms;
-use compat_tests::build_folder::lock;
-use compat_tests::ensemble::Ensemble;
+use compat_tests::ensemble::{Ensemble, turn};
 
 #[test]
 fn members_listen_for_peers_at_their_own_address_or_at_all() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-listening", |arm| {
         let mut seen = String::new();
         for everywhere in [false, true] {

@@ -1,9 +1,8 @@
 //! The same for ensembles of each kind.
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
-use compat_tests::build_folder::lock;
 use compat_tests::ensemble::proxy::Id;
-use compat_tests::ensemble::{Ensemble, EnsembleBuilder};
+use compat_tests::ensemble::{Ensemble, EnsembleBuilder, turn};
 use compat_tests::raw::Client;
 
 /// Three voters, of which the last leads at first: all of one kind, and each kind leading followers of both.
@@ -29,7 +28,7 @@ pub fn on_each_unstarted(with: impl Fn(EnsembleBuilder) -> EnsembleBuilder, rule
 }
 
 fn each(kinds: &[[Arm; 3]], make: impl Fn(EnsembleBuilder) -> Ensemble, mut rule: impl FnMut(&mut Ensemble)) {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     for kinds in kinds {
         println!("voters: {kinds:?}");
         rule(&mut make(Ensemble::of(kinds)));

@@ -5,9 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use compat_tests::arm::compare_arms;
-use compat_tests::build_folder::lock;
-use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::proxy::Id;
+use compat_tests::ensemble::{Ensemble, turn};
 use compat_tests::raw::Enc;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -111,7 +110,7 @@ impl Played {
 /// A history other than its leader's must never be served.
 #[test]
 fn a_follower_that_is_told_to_commit_something_else_than_was_proposed_ends_with_12() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-unmatched-commit", |arm| {
         let mut e = Ensemble::of(&[arm; 3]).build();
         let mut leader = Played::lead(&mut e, 1);
@@ -127,7 +126,7 @@ fn a_follower_that_is_told_to_commit_something_else_than_was_proposed_ends_with_
 /// What was never proposed cannot be committed, and harms nobody.
 #[test]
 fn a_follower_passes_over_a_commit_of_nothing() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-commit-of-nothing", |arm| {
         let mut e = Ensemble::of(&[arm; 3]).build();
         let mut leader = Played::lead(&mut e, 1);

@@ -4,13 +4,12 @@ use std::fs;
 use std::net::TcpListener;
 
 use compat_tests::arm::{Arm, compare_arms};
-use compat_tests::build_folder::lock;
-use compat_tests::ensemble::Ensemble;
+use compat_tests::ensemble::{Ensemble, turn};
 use compat_tests::ports::Ports;
 
 #[test]
 fn a_member_whose_election_port_is_taken_tries_as_often_as_it_is_told_and_ends() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-election-port", |arm| {
         let mut e = Ensemble::of(&[arm; 3]).property("zookeeper.electionPortBindRetry", 2).build();
         let _taken = TcpListener::bind(("127.0.0.1", e.member(1).peer_ports.election)).unwrap();

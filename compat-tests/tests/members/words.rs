@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use compat_tests::arm::{Arm, compare_arms};
-use compat_tests::build_folder::lock;
-use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::proxy::Id;
+use compat_tests::ensemble::{Ensemble, turn};
 use compat_tests::raw::Acl;
 
 use crate::on_each::{client, on_each};
 
 #[test]
 fn a_member_without_a_leader_says_that_it_does_not_serve() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-words-without-a-leader", |arm| {
         let mut e = Ensemble::of(&[arm; 3]).build();
         e.start(1);
@@ -28,7 +27,7 @@ fn a_member_without_a_leader_says_that_it_does_not_serve() {
 /// The names of what `mntr` and `conf` say, and the lines of `srvr`, at a leader, a follower and an observer.
 #[test]
 fn members_that_serve_say_the_same_things_of_themselves() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-words", |arm| {
         let e = Ensemble::of(&[arm; 3]).observer(arm).start();
         let mut seen = String::new();

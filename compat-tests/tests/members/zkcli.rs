@@ -1,14 +1,13 @@
 //! zkCli at a member.
 
 use compat_tests::arm::compare_arms;
-use compat_tests::build_folder::lock;
-use compat_tests::ensemble::Ensemble;
 use compat_tests::ensemble::member::Mode;
+use compat_tests::ensemble::{Ensemble, turn};
 use compat_tests::upstream::tool;
 
 #[test]
 fn zkcli_prints_the_configuration_alike() {
-    let _alone = lock("ensemble-tests");
+    let _turn = turn();
     compare_arms("members-zkcli-config", |arm| {
         let mut e = Ensemble::of(&[arm; 3]).build();
         for id in [1, 3] {

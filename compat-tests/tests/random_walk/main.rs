@@ -12,9 +12,8 @@ mod requests;
 use std::fmt::Write;
 
 use compat_tests::arm::Arm::{self, Java, Quoll};
-use compat_tests::build_folder::lock;
 use compat_tests::diff::readable_difference;
-use compat_tests::ensemble::Ensemble;
+use compat_tests::ensemble::{Ensemble, turn};
 use compat_tests::raw::{Client, Dec, Enc, Event};
 use compat_tests::{Transcript, compare_with};
 use rand::rngs::StdRng;
@@ -50,7 +49,7 @@ const KINDS: [[Arm; 3]; 4] = [[Java; 3], [Quoll; 3], [Java, Quoll, Java], [Quoll
 #[test]
 fn random_requests_to_followers_are_answered_alike() {
     for seed in seeds("random_requests_to_followers_are_answered_alike", 1) {
-        let _alone = lock("ensemble-tests");
+        let _turn = turn();
         let transcripts = KINDS.map(|kinds| {
             let mut ensemble = Ensemble::of(&kinds)
                 .property("zookeeper.extendedTypesEnabled", true)
