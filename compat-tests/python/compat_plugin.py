@@ -2,6 +2,7 @@
 
 COMPAT_EXCLUDED  file of prefixes of test names, each with a reason
 COMPAT_ONLY      file of test names; when not empty, only those run
+COMPAT_PART      N/M: of those that are left, every Mth from number N on
 COMPAT_OUTCOMES  file to write: name, tab, outcome
 """
 
@@ -34,6 +35,9 @@ def pytest_collection_modifyitems(config, items):
         name = short(item.nodeid)
         out = any(name.startswith(prefix) for prefix, _ in excluded) or (only and name not in only)
         (left_out if out else kept).append(item)
+    part, parts = map(int, os.environ["COMPAT_PART"].split("/"))
+    left_out += [item for n, item in enumerate(kept) if n % parts != part]
+    kept = kept[part::parts]
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 

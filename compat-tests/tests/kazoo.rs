@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use compat_tests::arm::arms_to_run;
@@ -20,7 +21,7 @@ use compat_tests::server::last_lines;
 use compat_tests::tools::{Tool, run};
 use compat_tests::{Arm, quoll, upstream};
 
-/// How long the whole suite may take on one arm; an undisturbed run takes about three and a half minutes.
+/// How long the suite may take on one arm; an undisturbed run of all takes about three and a half minutes.
 const PATIENCE: Duration = Duration::from_secs(1500);
 
 /// Test name -> `passed`, or `failed` with the kind of failure.
@@ -35,6 +36,15 @@ struct Setup {
     members: Vec<Arm>,
 }
 
+/// What one process of pytest runs.
+#[derive(Clone, Copy)]
+enum Tests<'a> {
+    /// Every so many-th test, from this one on: what waits more than it works takes less time in parts beside each other.
+    Part(usize, usize),
+    /// Those of these names.
+    Named(&'a [&'a String]),
+}
+
 #[test]
 fn every_test_of_kazoo_has_the_same_outcome_on_both_servers() {
     let arms = arms_to_run();
@@ -44,7 +54,7 @@ fn every_test_of_kazoo_has_the_same_outcome_on_both_servers() {
         .map(|(number, &arm)| Setup { name: format!("{number}-{arm}"), members: vec![arm] })
         .collect();
     if let [only] = &setups[..] {
-        let outcomes = run_suite(&python_environment(), only, &[]);
+        let outcomes = run_suite(&python_environment(), only, Tests::Part(0, 1));
         panic!("COMPAT_ARM is set, so Quoll was not compared with Java:\n{}", listing(&outcomes));
     }
     same_outcomes(&setups);
@@ -79,7 +89,8 @@ fn same_outcomes(setups: &[Setup]) {
         // Some of kazoo's tests depend on timing. A difference counts when it is there a second time, with
         // nothing else running.
         eprintln!("once more, for their outcomes differ: {differing:#?}");
-        let again: Vec<Outcomes> = setups.iter().map(|setup| run_suite(&python, setup, &differing)).collect();
+        let again: Vec<Outcomes> =
+            setups.iter().map(|setup| run_suite(&python, setup, Tests::Named(&differing))).collect();
         for (setup, other) in setups.iter().zip(&again).skip(1) {
             if let Some(difference) = readable_difference(&listing(&again[0]), &listing(other)) {
                 panic!(
@@ -101,18 +112,28 @@ fn listing(outcomes: &Outcomes) -> String {
     outcomes.iter().map(|(name, outcome)| format!("{name}: {outcome}\n")).collect()
 }
 
-/// Runs the suite on all the setups at once.
+/// Runs the suite on all the setups at once, in two parts where a test takes long: on an ensemble.
 fn run_on_all(python: &Path, setups: &[Setup]) -> Vec<Outcomes> {
     std::thread::scope(|scope| {
-        let running: Vec<_> =
-            setups.iter().map(|setup| scope.spawn(move || run_suite(python, setup, &[]))).collect();
-        running.into_iter().map(|thread| thread.join().expect("the suite can be run")).collect()
+        let running: Vec<Vec<_>> = setups
+            .iter()
+            .map(|setup| {
+                let parts = if setup.members.len() > 1 { 2 } else { 1 };
+                let run = move |part| scope.spawn(move || run_suite(python, setup, Tests::Part(part, parts)));
+                (0..parts).map(run).collect()
+            })
+            .collect();
+        let join = |part: ScopedJoinHandle<'_, Outcomes>| part.join().expect("the suite can be run");
+        running.into_iter().map(|parts| parts.into_iter().flat_map(join).collect()).collect()
     })
 }
 
-/// Runs the suite, or only the named tests, on one setup.
-fn run_suite(python: &Path, setup: &Setup, only: &[&String]) -> Outcomes {
-    let round = if only.is_empty() { "first" } else { "again" };
+/// Runs these tests of the suite on one setup.
+fn run_suite(python: &Path, setup: &Setup, tests: Tests<'_>) -> Outcomes {
+    let (round, part, only) = match tests {
+        Tests::Part(part, parts) => (format!("first-{part}"), format!("{part}/{parts}"), &[][..]),
+        Tests::Named(names) => ("again".to_owned(), "0/1".to_owned(), names),
+    };
     let dir = root().join("kazoo-run").join(format!("{}-{round}", setup.name));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(dir.join("bin")).unwrap_or_else(|e| panic!("cannot create {}: {e}", dir.display()));
@@ -134,6 +155,7 @@ fn run_suite(python: &Path, setup: &Setup, only: &[&String]) -> Outcomes {
         .env("PYTHONPATH", crate_dir().join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("COMPAT_EXCLUDED", crate_dir().join("python").join(excluded))
+        .env("COMPAT_PART", part)
         .env("COMPAT_ONLY", dir.join("only.txt"))
         .env("COMPAT_OUTCOMES", dir.join("outcomes.txt"))
         .env("COMPAT_JAVA", which_java())

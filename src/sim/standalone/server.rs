@@ -35,7 +35,7 @@ impl Server {
     pub(super) fn start(disk: &FakeDisk, seed: u64) -> Result<Self, String> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut options = StorageOptions::in_dir("/data");
-        options.prealloc_size = [0, 4096, 65_536][(seed % 3) as usize];
+        options.prealloc_size = [0, 4096, 16_384][(seed % 3) as usize];
         options.log_file_size_max = seed.is_multiple_of(5).then_some(8192);
         let rules = OwnerRules { extended_types: true, emulate_353: false };
         let tree_options = TreeOptions { hash_seed: seed, owner_rules: rules, digest: true };
