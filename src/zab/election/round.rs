@@ -307,10 +307,12 @@ impl Election {
         if !self.is_voter(from) {
             return;
         }
-        // A voter of the configuration to come that does not know of it is for nobody, but may be rounds ahead.
+        // A voter of the configuration to come that does not know of it is for nobody, but may be rounds ahead. This member
+        // may be a quorum by itself, and then nothing else will make it look at what it has in the new round.
         if vote.state == PeerState::Looking && vote.proposal.leader == Proposal::NONE.leader {
             if vote.round > self.round {
                 self.enter(vote.round, self.initial);
+                self.consider(now_ms);
             }
             return;
         }

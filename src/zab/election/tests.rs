@@ -538,6 +538,19 @@ fn a_voter_to_be_that_does_not_know_of_it_is_followed_into_its_round() {
     assert_eq!(knows.state(), PeerState::Looking, "servers 2 and 3 have not spoken");
 }
 
+/// Found by simulation: of the voters 2 and 3 only the first weighs anything. It followed the other one, who did not know that it
+/// was a voter and was some rounds ahead, into its round, and did not look at what it had there: nobody was ever elected.
+#[test]
+fn who_is_a_quorum_by_itself_decides_also_in_a_round_into_which_it_was_called() {
+    let places = [(2, 1, 1), (3, 1, 0)].map(|(id, group, weight)| (ServerId(id), group, weight));
+    let mut mine = with(2, vec![Quorum::hierarchical([2, 3].map(ServerId), places)]);
+    look(&mut mine, 1);
+    mine.step(1, heard(3, Vote { proposal: Proposal::NONE, round: 4, state: PeerState::Looking }));
+    assert_eq!((mine.vote().round, mine.state()), (4, PeerState::Looking));
+    let outputs = mine.step(1000, Input::Tick);
+    assert_eq!(outputs, [Output::Decided(Role::Leader)]);
+}
+
 /// Server 1 takes server 7 for nobody with a vote, and 7 takes 1 for late: each answered the other's answers as fast as
 /// the network carried them.
 #[test]
