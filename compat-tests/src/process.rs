@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use std::os::unix::process::CommandExt;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 /// The child and its guard. Dropped, the child and all that it started are killed.
 pub struct Process {
@@ -63,13 +64,19 @@ impl Process {
         }
     }
 
-    /// Signals the child alone.
+    /// Signals the child alone. A child that is suspended stands still when this returns, with all its threads.
     ///
     /// # Panics
     /// When it has ended.
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal)
-            .unwrap_or_else(|e| panic!("cannot signal a child: {e}"));
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap_or_else(|e| panic!("cannot signal a child: {e}"));
+        if signal == Signal::STOP {
+            // The child's end is left for who waits for that.
+            let news = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            retry_on_intr(|| waitid(WaitId::Pid(pid), news))
+                .unwrap_or_else(|e| panic!("cannot wait for a child to stand still: {e}"));
+        }
     }
 
     /// Signals the child and waits for its end; `None` when it still ran after `patience` and was killed.

@@ -59,3 +59,28 @@ fn a_server_that_refuses_its_configuration_is_reported_with_its_log() {
         assert!(failure.log.contains("soon"), "{arm} does not say which value it refuses: {}", failure.log);
     }
 }
+
+/// A thread that still ran for a moment took what the leader had sent meanwhile, and a test that was to show what a
+/// member does not know of failed.
+#[test]
+fn no_thread_of_a_suspended_server_goes_on() {
+    for arm in Arm::both() {
+        let server = arm.server().start();
+        for _ in 0..50 {
+            server.suspend();
+            let states = thread_states(server.pid().unwrap());
+            assert!(states.len() > 1 && states.iter().all(|state| *state == 'T'), "{arm}: {states:?}");
+            server.resume();
+        }
+    }
+}
+
+fn thread_states(pid: u32) -> Vec<char> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let state = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        // The state comes after the name, which may hold anything.
+        stat.rsplit_once(')').unwrap().1.trim_start().chars().next().unwrap()
+    };
+    threads.map(state).collect()
+}
