@@ -29,10 +29,15 @@ fn build() -> PathBuf {
         profile_dir.file_name().and_then(|name| name.to_str()).expect("a profile has a name");
     let profile = if profile_folder == "debug" { "dev" } else { profile_folder };
 
+    // The features of a dependency are those that all that is built asks for. Asked for like this, and with some test,
+    // they are those of the whole workspace's tests, for which it is built already.
+    let what = ["--workspace", "--bin", "quoll", "--test", "tidy"];
     let _lock = lock("build-quoll");
     run(Tool::Cargo
         .command()
-        .args(["build", "--quiet", "--package", "quoll", "--bin", "quoll", "--profile", profile])
+        .args(["build", "--quiet"])
+        .args(what)
+        .args(["--profile", profile])
         .arg("--manifest-path")
         .arg(workspace_dir().join("Cargo.toml"))
         .arg("--target-dir")
