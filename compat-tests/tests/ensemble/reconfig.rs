@@ -259,9 +259,15 @@ fn move_ports(kinds: &[Arm; 3]) {
     let old = move_one(&mut e, 3, &ports);
     let at = [1, 2].into_iter().find(|id| e.member(*id).arm == Quoll).expect("one follower is Quoll");
     assert_eq!(change(e.member(at).addr(), &e.server_line(3, "participant"), "", -1), Some(0));
-    e.wait_until("another one leads and the old leader follows", |e| {
-        [1, 2].contains(&e.leader().unwrap_or(3)) && e.member(3).mode() == Some(Mode::Follower)
-    });
+    if e.member(3).arm == Quoll {
+        e.wait_until("another one leads and the old leader follows", |e| {
+            [1, 2].contains(&e.leader().unwrap_or(3)) && e.member(3).mode() == Some(Mode::Follower)
+        });
+    } else {
+        // Under load an upstream leader may give way to one that lacks what came after the reconfiguration. It refuses
+        // those that have that, and as a voter of the new configuration the old leader may win the next election.
+        e.wait_until_all_serve();
+    }
     load.wait_for(50);
     wait_for_ports(&mut e, 3, old);
     let config = load.verify(&e, &[1, 2, 3]);
@@ -270,11 +276,13 @@ fn move_ports(kinds: &[Arm; 3]) {
     }
     load.end();
     // Nobody has anything that the others lack, so the greatest number is elected, by way of ports that are all new.
-    let second = e.leader().expect("one leads");
-    e.kill(second);
-    e.wait_until("member 3 leads at its new port", |e| e.leader() == Some(3));
-    e.start_as_it_is(second);
-    e.wait_until_all_serve();
+    let second = e.wait_until_all_serve();
+    if second != 3 {
+        e.kill(second);
+        e.wait_until("member 3 leads at its new port", |e| e.leader() == Some(3));
+        e.start_as_it_is(second);
+        e.wait_until_all_serve();
+    }
     for id in 1..=3 {
         e.kill(id);
     }
