@@ -22,6 +22,10 @@ pub(super) struct Cell {
 pub(super) enum Measure {
     /// Requests for a while, or a fixed number of them.
     Drive { workload: Workload, clients: usize, pace: Pace, ops: Option<u64> },
+    /// Changes of one znode that all clients watch.
+    Fanout { watchers: usize, rounds: u64 },
+    /// Sessions opened and closed.
+    Storm { clients: usize, sessions: u64 },
     /// Requests for a while to the members of an ensemble of three.
     Ensemble {
         workload: Workload,
@@ -45,13 +49,14 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    pub fn is_drive(self) -> bool {
-        matches!(self, Measure::Drive { .. })
+    /// Whether one pair of servers does for all such cells.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Measure::Drive { .. } | Measure::Fanout { .. } | Measure::Storm { .. })
     }
 
     /// Whether its result is a row of throughput and latency.
     pub fn is_rate(self) -> bool {
-        matches!(self, Measure::Drive { .. } | Measure::Ensemble { .. })
+        self.is_shared() || matches!(self, Measure::Ensemble { .. })
     }
 }
 
@@ -85,7 +90,7 @@ const fn cell(name: &'static str, what: &'static str, measure: Measure, targets:
 }
 
 use Target::{Cpu, P999, Throughput, Value};
-use Workload::{Children, Create, Get, Mixed, Ping, Set};
+use Workload::{Children, Create, Ephemeral, Get, Mixed, Multi, Ping, Set};
 
 /// All cells, in the order in which they are measured: what leaves znodes behind comes last.
 pub(super) const CELLS: &[Cell] = &[
@@ -113,6 +118,20 @@ pub(super) const CELLS: &[Cell] = &[
     cell("mixed-c1000", "mixed, depth 1, 1000 clients", closed(Mixed, 1000, 1), &[Throughput(1.0)]),
     cell("mixed-open", "mixed, open loop at 4,000/s", open(Mixed, 4000.0), &[P999(20.0)]),
     cell("set-open", "set, open loop at 1,000/s", open(Set, 1000.0), &[P999(20.0)]),
+    cell("multi16", "multi of 10 sets, depth 16", closed(Multi, 32, 16), &[Throughput(1.0)]),
+    cell("ephemeral16", "ephemeral made or deleted, depth 16", closed(Ephemeral, 32, 16), &[Throughput(1.0)]),
+    cell(
+        "fanout",
+        "notification of one of 1,000 watchers",
+        Measure::Fanout { watchers: 1000, rounds: 200 },
+        &[Throughput(1.0)],
+    ),
+    cell(
+        "storm",
+        "session opened and closed, 100 at a time",
+        Measure::Storm { clients: 100, sessions: 10_000 },
+        &[Throughput(1.0)],
+    ),
     // A fixed number, so that both servers hold equally many znodes afterwards.
     cell(
         "create16",

@@ -15,10 +15,12 @@ mod table;
 mod takeover;
 
 use super::error::Error;
-use super::options::{CommonArgs, IdleArgs, SizeArgs, WatchesArgs, duration, in_range};
+use super::options::{
+    CommonArgs, FanoutArgs, IdleArgs, SizeArgs, StormArgs, WatchesArgs, duration, in_range,
+};
 use super::report::Report;
 use super::workload::Shape;
-use super::{Job, drive_job, idle, watches};
+use super::{Job, drive_job, fanout, idle, storm, watches};
 use cells::{CELLS, Cell, Measure};
 use clap::Args;
 use results::Results;
@@ -101,9 +103,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool, Error> {
     for cell in &cells {
         results.forget(cell.name, &args.arms);
     }
-    let drives: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.measure.is_drive()).collect();
-    if !drives.is_empty() {
-        drive_cells(args, &launch, &drives, &mut results)?;
+    let shared: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.measure.is_shared()).collect();
+    if !shared.is_empty() {
+        shared_cells(args, &launch, &shared, &mut results)?;
     }
     for cell in cells.iter().filter(|cell| matches!(cell.measure, Measure::Idle | Measure::Watches)) {
         for round in 0..args.rounds {
@@ -162,7 +164,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Cell>, Error> {
 }
 
 /// Cells that send requests for a while share one pair of servers; an idle one costs the other nothing.
-fn drive_cells(
+fn shared_cells(
     args: &CompareArgs,
     launch: &Launch,
     cells: &[&Cell],
@@ -173,7 +175,7 @@ fn drive_cells(
     for cell in cells {
         for round in 0..args.rounds {
             for server in &servers {
-                let report = drive_cell(args, cell, server)?;
+                let report = shared_cell(args, cell, server)?;
                 tell(args, cell, server.arm, round, &report);
                 results.add(cell.name, server.arm, round, report)?;
             }
@@ -185,11 +187,16 @@ fn drive_cells(
     Ok(())
 }
 
-fn drive_cell(args: &CompareArgs, cell: &Cell, server: &Running) -> Result<Report, Error> {
-    let Measure::Drive { workload, clients, pace, ops } = cell.measure else {
-        unreachable!("only cells that send requests come here")
-    };
+fn shared_cell(args: &CompareArgs, cell: &Cell, server: &Running) -> Result<Report, Error> {
     let common = common(args, server);
+    let (workload, clients, pace, ops) = match cell.measure {
+        Measure::Drive { workload, clients, pace, ops } => (workload, clients, pace, ops),
+        Measure::Fanout { watchers, rounds } => {
+            return fanout::run(&FanoutArgs { common, watchers, value_size: cells::VALUE_LEN, rounds });
+        }
+        Measure::Storm { clients, sessions } => return storm::run(&StormArgs { common, clients, sessions }),
+        _ => unreachable!("only cells that share servers come here"),
+    };
     let size = SizeArgs { clients, threads: 1, value_size: cells::VALUE_LEN };
     drive_job(&Job {
         workload,
