@@ -351,8 +351,12 @@ impl World {
     /// A configuration is proposed whose quorum needs a server that may vote only when it is active, and that server's log
     /// is ahead of all that may vote now. Whoever these elect is behind one it needs, and that one they may not elect. It
     /// is a limit of upstream's rules as well, named in `docs/testing.md`.
+    ///
+    /// What is active is what somebody goes by: a leader that a configuration removes may be the only one to see it
+    /// committed, and knows it as proposed when it is started again with other files.
     pub(super) fn needs_who_may_not_lead(&self) -> bool {
-        let now = self.newest_config();
+        let active = self.nodes.iter().map(|node| &node.configs.active);
+        let now = active.max_by_key(|members| members.version).cloned().unwrap_or_default();
         let last = |id: ServerId| {
             let known = self.index_of(id).map(|n| &self.ghost.members[n]);
             known.map(|member| (member.current, member.logged))
